@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The only checksum arithmetic: the Internet checksum of RFC 1071. */
+#ifndef UNDERPASS_BPF_CSUM_H
+#define UNDERPASS_BPF_CSUM_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+
+/* True if the header of `len` bytes (even, known at compile time), its own checksum field included, sums to all ones. */
+static __always_inline bool csum_is_valid(const void *header, __u32 len)
+{
+	const __u16 *word = header;
+	__u32 sum = 0;
+
+	for (__u32 i = 0; i < len / 2; i++)
+		sum += word[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The context layer for TC ingress (clsact or tcx): one set of ctx_* names that the stages use, see ctx/xdp.h for its
+ * twin. It is the last hook before the bridge, so it stamps pulses and counts everything. */
+#ifndef UNDERPASS_BPF_CTX_TC_H
+#define UNDERPASS_BPF_CTX_TC_H
+
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/map_defs.h"
+#include "bpf/packet.h"
+
+typedef struct __sk_buff ctx_t;
+
+enum { CTX_LAST_HOOK = true };
+
+static __always_inline void *ctx_data(const ctx_t *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+static __always_inline void *ctx_data_end(const ctx_t *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
+{
+	return ctx->ifindex;
+}
+
+/* Bytes with the Ethernet header, without a tag that lies beside them: what the kernel's own MTU check counts. */
+static __always_inline __u32 ctx_len(ctx_t *ctx)
+{
+	return ctx->len;
+}
+
+/* Frames on the wire that this one stands for. */
+static __always_inline __u32 ctx_segments(const ctx_t *ctx)
+{
+	return ctx->gso_segs ? ctx->gso_segs : 1;
+}
+
+/* True for what the kernel will segment before it leaves: its length says nothing about its frames'. */
+static __always_inline bool ctx_is_gso(const ctx_t *ctx)
+{
+	return ctx->gso_size != 0;
+}
+
+/* The kernel has moved the outer tag beside the bytes before TC runs. */
+static __always_inline bool ctx_has_offloaded_tag(const ctx_t *ctx)
+{
+	return ctx->vlan_present;
+}
+
+/* The bridge does not take the host's own frames that were looped back. */
+static __always_inline bool ctx_is_looped(const ctx_t *ctx)
+{
+	return ctx->pkt_type == PACKET_LOOPBACK;
+}
+
+static __always_inline long ctx_load_bytes(ctx_t *ctx, __u32 offset, void *to, __u32 len)
+{
+	return bpf_skb_load_bytes(ctx, offset, to, len);
+}
+
+/* Others on this hook go on: TCX_NEXT and TC_ACT_UNSPEC are the same number. */
+static __always_inline int ctx_pass(void)
+{
+	return TC_ACT_UNSPEC;
+}
+
+/* Sends the frame out of pkt->egress. Towards a peer the packet type was judged against this device's address, and
+ * nothing judges it again there, so it is set to what the peer would have found: the frame is for its own address. */
+static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
+{
+	if (!pkt->egress_peer)
+		return bpf_redirect(pkt->egress->ifindex, 0);
+	if (ctx->pkt_type != PACKET_HOST && bpf_skb_change_type(ctx, PACKET_HOST))
+		return ctx_pass();
+	return bpf_redirect_peer(pkt->egress->ifindex, 0);
+}
+
+static __always_inline bool ctx_was_forwarded(int action)
+{
+	return action == TC_ACT_REDIRECT;
+}
+
+#endif

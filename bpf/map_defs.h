@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map, one purpose line each. The daemon sets pins and, for the FDB, the size. */
+#ifndef UNDERPASS_BPF_MAP_DEFS_H
+#define UNDERPASS_BPF_MAP_DEFS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "maps/control.h"
+#include "maps/counters.h"
+#include "maps/device.h"
+#include "maps/fdb.h"
+
+/* The heartbeat: whether the other maps may be believed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+/* ifindex % DEVICE_INDEX_SIZE -> slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DEVICE_INDEX_SIZE);
+	__type(key, __u32);
+	__type(value, __u32);
+} device_index SEC(".maps");
+
+/* slot -> what the device is and may do. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DEVICE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct device);
+} devices SEC(".maps");
+
+/* {bridge, VID, MAC} -> port. Not preallocated: a host pays for the entries that it has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FDB_DEFAULT_SIZE);
+	__type(key, struct fdb_key);
+	__type(value, struct fdb_entry);
+} fdb SEC(".maps");
+
+/* slot -> device, for those that an XDP redirect reaches without loss; the kernel removes vanished ones itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, DEVICE_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} tx_ports SEC(".maps");
+
+/* slot -> frames and bytes by reason. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DEVICE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct device_counters);
+} counters SEC(".maps");
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the stages know of a frame, and the contract between them.
+ *
+ * A stage is `static __always_inline enum verdict stage(ctx_t *ctx, struct packet *pkt)`. It returns CONTINUE, or
+ * ends the frame's way: it then sets pkt->reason, and for FORWARD pkt->egress. Facts and offsets are copied out of
+ * the frame, never pointers into it, since a helper may move the data. Pointers to map values stay valid. */
+#ifndef UNDERPASS_BPF_PACKET_H
+#define UNDERPASS_BPF_PACKET_H
+
+#include <stdbool.h>
+
+#include "maps/device.h"
+#include "maps/fdb.h"
+#include "maps/reason.h"
+
+enum verdict {
+	CONTINUE, /* the next stage decides */
+	PASS,     /* the kernel's way, whole and untouched */
+	FORWARD,  /* out of pkt->egress */
+};
+
+struct packet {
+	struct device *ingress;
+	__u32 ingress_slot;
+	struct device *egress;
+	__u32 egress_slot;
+	bool egress_peer; /* deliver to the veth's other end, not through its transmit path */
+
+	__u8 destination[ETH_ADDR_LEN];
+	__u8 source[ETH_ADDR_LEN];
+	__be16 protocol; /* EtherType behind the outer VLAN tag, if there is one */
+	bool tagged;     /* carries a VLAN tag, in its bytes or beside them */
+	__u32 network_offset;
+
+	__u64 now_ns; /* CLOCK_MONOTONIC_COARSE */
+	enum reason reason;
+};
+
+static __always_inline enum verdict pass(struct packet *pkt, enum reason reason)
+{
+	pkt->reason = reason;
+	return PASS;
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A frame's whole way: the stages in their order. The first that does not CONTINUE decides.
+ *
+ * An entry includes a context layer (ctx/xdp.h or ctx/tc.h) before this file. */
+#ifndef UNDERPASS_BPF_PIPELINE_H
+#define UNDERPASS_BPF_PIPELINE_H
+
+#include "bpf/stages/admit.h"
+#include "bpf/stages/bridge.h"
+#include "bpf/stages/emit.h"
+#include "bpf/stages/fresh.h"
+#include "bpf/stages/netfilter.h"
+#include "bpf/stages/parse.h"
+#include "bpf/stages/source.h"
+
+static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
+{
+	enum verdict verdict = admit(ctx, pkt);
+
+	if (verdict == CONTINUE)
+		verdict = parse(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = source(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = fresh(pkt);
+	if (verdict == CONTINUE)
+		verdict = bridge(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = netfilter(ctx, pkt);
+	return verdict == CONTINUE ? FORWARD : verdict;
+}
+
+static __always_inline int pipeline(ctx_t *ctx)
+{
+	struct packet pkt = {};
+
+	return emit(ctx, &pkt, decide(ctx, &pkt));
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* admit: is the device that the frame came in by one of ours, and which?
+ *
+ * In: the context. Out: pkt->ingress, pkt->ingress_slot, pkt->now_ns. Whether the device may forward is asked later
+ * (see bridge.h): its source addresses are watched even when it is left to the kernel. */
+#ifndef UNDERPASS_BPF_STAGES_ADMIT_H
+#define UNDERPASS_BPF_STAGES_ADMIT_H
+
+#include "bpf/map_defs.h"
+#include "bpf/packet.h"
+
+static __always_inline enum verdict admit(ctx_t *ctx, struct packet *pkt)
+{
+	__u32 place = ctx_ifindex(ctx) % DEVICE_INDEX_SIZE;
+	__u32 *slot = bpf_map_lookup_elem(&device_index, &place);
+
+	if (!slot)
+		return pass(pkt, REASON_NOT_OURS);
+	pkt->ingress_slot = *slot;
+	pkt->ingress = bpf_map_lookup_elem(&devices, &pkt->ingress_slot);
+	if (!pkt->ingress || !(pkt->ingress->flags & DEVICE_PRESENT) || pkt->ingress->ifindex != ctx_ifindex(ctx)) {
+		pkt->ingress_slot = 0;
+		return pass(pkt, REASON_NOT_OURS);
+	}
+	pkt->now_ns = bpf_ktime_get_coarse_ns();
+	if (ctx_is_looped(ctx))
+		return pass(pkt, REASON_LOOPED);
+	return CONTINUE;
+}
+
+#endif

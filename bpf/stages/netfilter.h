@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* netfilter: what br_netfilter does to a bridged frame even where no rule is set. It drops IP packets that it finds
+ * malformed and trims what follows a packet in its frame. A frame that is just its packet, and a packet that is
+ * beyond doubt, comes out as it went in; any other is the kernel's.
+ *
+ * (Where there are rules, the daemon leaves the bridge to the kernel, and no frame gets here.)
+ * In: an IPv4 or IPv6 frame between two ports. Mirrors br_validate_ipv4 and br_validate_ipv6. */
+#ifndef UNDERPASS_BPF_STAGES_NETFILTER_H
+#define UNDERPASS_BPF_STAGES_NETFILTER_H
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+
+#include "bpf/csum.h"
+#include "bpf/packet.h"
+
+static __always_inline bool ipv4_is_plain(ctx_t *ctx, const struct packet *pkt)
+{
+	struct iphdr ip;
+
+	if (ctx_load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
+		return false;
+	return ip.version == 4 && ip.ihl == 5 && pkt->network_offset + bpf_ntohs(ip.tot_len) == ctx_len(ctx) &&
+	       csum_is_valid(&ip, sizeof(ip));
+}
+
+static __always_inline bool ipv6_is_plain(ctx_t *ctx, const struct packet *pkt)
+{
+	struct ipv6hdr ip;
+
+	if (ctx_load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
+		return false;
+	return ip.version == 6 && ip.nexthdr != IPPROTO_HOPOPTS &&
+	       pkt->network_offset + sizeof(ip) + bpf_ntohs(ip.payload_len) == ctx_len(ctx);
+}
+
+static __always_inline enum verdict netfilter(ctx_t *ctx, struct packet *pkt)
+{
+	__u32 flags = pkt->ingress->flags;
+
+	/* Tagged frames are not looked into: the rules refuse a bridge whose sysctls say otherwise. */
+	if (!(flags & (DEVICE_BRNF_IPV4 | DEVICE_BRNF_IPV6)) || pkt->tagged)
+		return CONTINUE;
+	if ((flags & DEVICE_BRNF_IPV4) && pkt->protocol == bpf_htons(ETH_P_IP) && !ipv4_is_plain(ctx, pkt))
+		return pass(pkt, REASON_IP_INVALID);
+	if ((flags & DEVICE_BRNF_IPV6) && pkt->protocol == bpf_htons(ETH_P_IPV6) && !ipv6_is_plain(ctx, pkt))
+		return pass(pkt, REASON_IP_INVALID);
+	return CONTINUE;
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* parse: the frame's facts, once. Decides nothing but that a runt is the kernel's.
+ *
+ * In: the bytes. Out: MACs, whether there is a VLAN tag (in the bytes or beside them), the EtherType behind it, and
+ * where that header starts. Mirrors eth_type_trans and skb_vlan_untag. */
+#ifndef UNDERPASS_BPF_STAGES_PARSE_H
+#define UNDERPASS_BPF_STAGES_PARSE_H
+
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
+
+#include "bpf/packet.h"
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 protocol; /* what follows */
+};
+
+static __always_inline bool is_vlan_protocol(__be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+}
+
+static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
+{
+	struct ethhdr *eth = ctx_data(ctx);
+
+	if ((void *)(eth + 1) > ctx_data_end(ctx))
+		return pass(pkt, REASON_RUNT);
+	__builtin_memcpy(pkt->destination, eth->h_dest, ETH_ADDR_LEN);
+	__builtin_memcpy(pkt->source, eth->h_source, ETH_ADDR_LEN);
+	pkt->protocol = eth->h_proto;
+	pkt->network_offset = sizeof(*eth);
+	pkt->tagged = ctx_has_offloaded_tag(ctx);
+	if (!pkt->tagged && is_vlan_protocol(pkt->protocol)) {
+		struct vlan_tag *tag = (void *)(eth + 1);
+
+		if ((void *)(tag + 1) > ctx_data_end(ctx))
+			return pass(pkt, REASON_RUNT);
+		pkt->tagged = true;
+		pkt->protocol = tag->protocol;
+		pkt->network_offset += sizeof(*tag);
+	}
+	return CONTINUE;
+}
+
+#endif

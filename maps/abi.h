@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The ground of the contract between the programs in the kernel and the daemon: fixed-width types, limits and the
+ * names of the maps. Every header in this folder is plain C11 and valid C++20, is included by both sides, and is the
+ * only place where a shared layout is written down.
+ *
+ * A daemon adopts the maps of an earlier one only if UNDERPASS_ABI and every map's shape are equal; so a change of
+ * meaning that does not change a shape must raise UNDERPASS_ABI. */
+#ifndef UNDERPASS_MAPS_ABI_H
+#define UNDERPASS_MAPS_ABI_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#include <type_traits>
+/* A key with padding would compare unequal to itself: the kernel hashes all its bytes. */
+#define UNDERPASS_KEY(type) static_assert(std::has_unique_object_representations_v<type>, #type " has padding")
+#define UNDERPASS_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its size")
+#else
+#define UNDERPASS_KEY(type) _Static_assert(1, "checked by the C++ side")
+#define UNDERPASS_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " changed its size")
+#endif
+
+enum underpass_limits {
+	UNDERPASS_ABI = 1,
+	DEVICE_SLOTS = 4096,       /* devices known at once; slot 0 means "none" */
+	DEVICE_INDEX_SIZE = 65536, /* a power of two: an ifindex is found at ifindex % DEVICE_INDEX_SIZE */
+	FDB_DEFAULT_SIZE = 131072, /* entries; the daemon may set another size before the maps are made */
+	ETH_ADDR_LEN = 6,
+};
+
+/* Names as the kernel shows them (15 characters at most) and as they are pinned. */
+#define MAP_CONTROL "control"
+#define MAP_DEVICE_INDEX "device_index"
+#define MAP_DEVICES "devices"
+#define MAP_FDB "fdb"
+#define MAP_TX_PORTS "tx_ports"
+#define MAP_COUNTERS "counters"
+
+#define PROGRAM_XDP "underpass_xdp"
+#define PROGRAM_TC "underpass_tc"
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The one record by which the daemon tells the programs that the other maps may be believed. It is mapped into the
+ * daemon's memory: beating costs no system call. */
+#ifndef UNDERPASS_MAPS_CONTROL_H
+#define UNDERPASS_MAPS_CONTROL_H
+
+#include "maps/abi.h"
+
+/* The daemon beats ten times in this while. After it, every frame goes the kernel's way. */
+#define HEARTBEAT_TIMEOUT_NS 1000000000ULL
+
+struct control {
+	__u64 beat_ns; /* CLOCK_MONOTONIC_COARSE of the last beat; 0: do not believe the maps */
+	__u32 abi;     /* UNDERPASS_ABI of the daemon that made the maps */
+	__u32 reserved;
+};
+UNDERPASS_SIZE(struct control, 16);
+
+#endif

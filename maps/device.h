@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a network device is to the fast path, and what it may do there.
+ *
+ * Found in two steps, both plain array reads: device_index[ifindex % DEVICE_INDEX_SIZE] gives a slot, devices[slot]
+ * the record, whose ifindex must be the one asked for (two devices may share an index place; the rules then leave the
+ * later one to the kernel).
+ *
+ * `flags` is the gate: a record with flags 0 is not ours. Whoever changes what a slot stands for clears the flags
+ * first, lets running programs finish, writes the rest, and sets the flags last. */
+#ifndef UNDERPASS_MAPS_DEVICE_H
+#define UNDERPASS_MAPS_DEVICE_H
+
+#include "maps/abi.h"
+
+enum device_flags {
+	DEVICE_PRESENT = 1 << 0,     /* a port of an accelerated bridge: source addresses are watched here */
+	DEVICE_INGRESS = 1 << 1,     /* frames that come in here may go fast (not "left to the kernel") */
+	DEVICE_EGRESS = 1 << 2,      /* frames may be sent out of here by a redirect */
+	DEVICE_FORWARDING = 1 << 3,  /* STP state is forwarding, device and carrier are up */
+	DEVICE_LEARNS = 1 << 4,      /* the kernel learns source addresses here (state and port flag) */
+	DEVICE_ISOLATED = 1 << 5,    /* no frames to another isolated port */
+	DEVICE_VLAN_UPPERS = 1 << 6, /* VLAN devices sit on it and take tagged frames before the bridge does */
+	DEVICE_BRNF_IPV4 = 1 << 7,   /* br_netfilter validates IPv4 frames bridged from here */
+	DEVICE_BRNF_IPV6 = 1 << 8,   /* likewise IPv6 */
+};
+
+struct device {
+	__u32 ifindex;
+	__u32 flags;    /* enum device_flags */
+	__u32 bridge;   /* ifindex of the bridge that it is a port of */
+	__u32 max_len;  /* longest frame it may send, in bytes with the Ethernet header */
+	__u64 pulse_ns; /* each source address passes one frame to the kernel in this while */
+	__u16 vid;      /* the FDB's VID for its frames: 0 on a bridge without VLAN filtering */
+	__u16 reserved[3];
+};
+UNDERPASS_SIZE(struct device, 32);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The one list of exits: every frame leaves with one of these reasons. Each has a counter per device, the name that
+ * `status --json` prints, and the sentence that tells a person why a frame was not fast.
+ *
+ * Append only, and raise UNDERPASS_ABI when a meaning changes: counters of a running system are adopted by index. */
+#ifndef UNDERPASS_MAPS_REASON_H
+#define UNDERPASS_MAPS_REASON_H
+
+/* X(symbol, name, sentence) */
+#define REASONS(X)                                                                                                     \
+	X(FORWARDED, "forwarded", "went straight to the port of its destination")                                      \
+	X(NOT_OURS, "not-ours", "came in by a device that is not a port of an accelerated bridge")                     \
+	X(STALE, "stale", "the daemon's heartbeat is old, so nothing in the maps is believed")                         \
+	X(RUNT, "runt", "is shorter than its headers")                                                                 \
+	X(LOOPED, "looped", "is the host's own frame, looped back")                                                    \
+	X(NOT_FORWARDING, "not-forwarding", "the port it came in by is not in the forwarding state")                   \
+	X(LEFT_TO_KERNEL, "left-to-kernel", "the port it came in by is left to the kernel (see `underpass check`)")    \
+	X(SOURCE_UNKNOWN, "source-unknown", "its source is not in the FDB yet: the kernel learns it")                  \
+	X(SOURCE_MOVED, "source-moved", "its source was at another port: the kernel moves it")                         \
+	X(PULSE, "pulse", "one frame per source and interval refreshes the kernel's own FDB")                          \
+	X(MULTICAST, "multicast", "goes to a group or to everyone: the kernel floods it")                              \
+	X(ARP, "arp", "is ARP: the kernel may answer or suppress it")                                                  \
+	X(ND, "nd", "is IPv6 neighbour discovery: the kernel may answer or suppress it")                               \
+	X(VLAN_UPPER, "vlan-upper", "is tagged, and VLAN devices sit on the port it came in by")                       \
+	X(TO_HOST, "to-host", "is for the host itself")                                                                \
+	X(DESTINATION_UNKNOWN, "destination-unknown", "its destination is not in the FDB: the kernel floods it")       \
+	X(DESTINATION_UNCONFIRMED, "destination-unconfirmed",                                                          \
+	  "its destination has not sent a frame since its FDB entry was read, so the port is not certain")             \
+	X(DESTINATION_MOVED, "destination-moved", "its destination was just seen at another port")                     \
+	X(SAME_PORT, "same-port", "its destination is at the port it came in by")                                      \
+	X(ISOLATED, "isolated", "goes from an isolated port to another")                                               \
+	X(EGRESS_NOT_READY, "egress-not-ready", "the port of its destination is left to the kernel or not forwarding") \
+	X(TOO_BIG, "too-big", "is longer than the MTU of the port of its destination allows")                          \
+	X(IP_INVALID, "ip-invalid", "br_netfilter would check, trim or drop it")
+
+enum reason {
+#define X(symbol, name, sentence) REASON_##symbol,
+	REASONS(X)
+#undef X
+		REASON_COUNT,
+};
+
+#endif

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the kernel tells of a change, decoded: the same types for an event and for an item of a dump.
+#pragma once
+
+#include <variant>
+
+#include "model/host.h"
+
+namespace underpass {
+
+// RTM_NEWLINK, RTM_DELLINK of family AF_UNSPEC: the whole device. `link.port` is absent where the message carried no
+// port attributes, which says nothing about their values.
+struct LinkChanged {
+    Link link;
+};
+
+struct LinkGone {
+    Ifindex index = Ifindex::none;
+};
+
+// RTM_NEWLINK of family AF_BRIDGE: only what it says of the port. It comes on every change of an attribute or state.
+struct PortChanged {
+    Ifindex index = Ifindex::none;
+    Ifindex bridge = Ifindex::none;
+    std::uint32_t flags = 0;  // IFF_*
+    PortAttributes port;
+};
+
+// RTM_DELLINK of family AF_BRIDGE: the port has left the bridge; the device may live on.
+struct PortGone {
+    Ifindex index = Ifindex::none;
+};
+
+// RTM_NEWNEIGH, RTM_DELNEIGH of family AF_BRIDGE with a master (a bridge's own FDB; a driver's is none of ours).
+struct FdbChanged {
+    FdbKey key;
+    FdbRecord record;
+};
+
+struct FdbGone {
+    FdbKey key;
+};
+
+// A qdisc, filter or chain of traffic control was made or taken away.
+struct TrafficControlChanged {
+    Ifindex index = Ifindex::none;
+};
+
+// The nftables ruleset of the namespace has a new generation.
+struct RulesetChanged {};
+
+// A driver's XDP features changed (netdev generic netlink), for example because a veth peer turned GRO off.
+struct DriverChanged {
+    Ifindex index = Ifindex::none;
+};
+
+using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, TrafficControlChanged,
+                           RulesetChanged, DriverChanged>;
+
+}  // namespace underpass

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The host as plain values: what the kernel says of its devices, bridges, ports, FDB and filters, in the kernel's own
+// terms. Nothing here judges; the rules (rules.h) do. Absent is std::optional, never a number that means two things.
+//
+// An attribute that the decoders do not know is kept by its number in `unknown`: the rules leave what they do not
+// understand to the kernel, as a switch driver does.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "model/types.h"
+
+namespace underpass {
+
+// IFLA_BRPORT_STATE, in the kernel's numbering.
+enum class PortState : std::uint8_t { disabled = 0, listening = 1, learning = 2, forwarding = 3, blocking = 4 };
+
+const char* name(PortState state);
+
+// A bridge port's attributes: IFLA_PROTINFO of an AF_BRIDGE message, IFLA_INFO_SLAVE_DATA of an AF_UNSPEC one.
+struct PortAttributes {
+    PortState state = PortState::disabled;
+    bool hairpin = false;
+    bool isolated = false;
+    bool locked = false;
+    bool mab = false;
+    bool learning = true;
+    bool neigh_suppress = false;
+    bool vlan_tunnel = false;
+    bool mrp_ring_open = false;
+    bool mrp_in_open = false;
+    std::optional<Ifindex> backup_port;
+    std::optional<std::uint32_t> backup_nexthop;
+    std::set<std::uint16_t> unknown;  // IFLA_BRPORT_* numbers
+
+    bool operator==(const PortAttributes&) const = default;
+};
+
+// A bridge's own attributes: IFLA_INFO_DATA of a "bridge" link. Times in milliseconds.
+struct BridgeAttributes {
+    bool vlan_filtering = false;
+    bool stp = false;
+    std::uint64_t ageing_ms = 300000;
+    std::uint64_t forward_delay_ms = 15000;
+    bool nf_call_iptables = false;
+    bool nf_call_ip6tables = false;
+    bool nf_call_arptables = false;
+    std::set<std::uint16_t> unknown;  // IFLA_BR_* numbers
+
+    bool operator==(const BridgeAttributes&) const = default;
+};
+
+// A network device: an RTM_NEWLINK message of family AF_UNSPEC.
+struct Link {
+    Ifindex index = Ifindex::none;
+    std::string name;
+    std::string kind;          // IFLA_INFO_KIND: "bridge", "veth", "tun", ...; empty for hardware
+    std::uint16_t arp_type = 0;  // ARPHRD_*: 1 is Ethernet
+    std::uint32_t flags = 0;     // IFF_*
+    bool carrier = false;
+    MacAddr mac;
+    std::uint32_t mtu = 0;
+    std::uint32_t promiscuity = 0;  // how many asked for it; a bridge port has at least one
+    std::uint32_t allmulti = 0;
+    std::string qdisc;
+    std::optional<Ifindex> master;
+    std::optional<Ifindex> lower;      // IFLA_LINK: a veth's peer, a VLAN device's parent
+    std::optional<int> lower_netnsid;  // IFLA_LINK_NETNSID: the lower is in another namespace (-1: one without id)
+    bool switchdev = false;            // IFLA_PHYS_SWITCH_ID: a port of a hardware switch
+    std::uint32_t xdp_program = 0;     // id of a native or generic program that is attached; 0: none
+    std::optional<BridgeAttributes> bridge;
+    std::optional<PortAttributes> port;
+
+    bool operator==(const Link&) const = default;
+};
+
+struct FdbKey {
+    Ifindex bridge = Ifindex::none;
+    Vid vid = Vid::none;
+    MacAddr mac;
+
+    auto operator<=>(const FdbKey&) const = default;
+};
+
+// What the bridge's FDB says of one address: an RTM_NEWNEIGH message of family AF_BRIDGE with a master.
+struct FdbRecord {
+    Ifindex port = Ifindex::none;  // none: the bridge itself
+    bool local = false;            // NUD_PERMANENT: an address of the host
+    bool is_static = false;        // NUD_NOARP
+    bool sticky = false;
+    bool locked = false;     // NTF_EXT_LOCKED: must not be used yet
+    bool offloaded = false;  // NTF_OFFLOADED
+
+    bool operator==(const FdbRecord&) const = default;
+};
+
+// What the drivers offer and what sits at the other end of a veth. Absent: could not be found out.
+struct DriverFacts {
+    std::string driver;                     // ethtool's name: "veth", "virtio_net", ...
+    std::optional<bool> native_xdp;         // can run an XDP program that redirects
+    std::optional<bool> xdp_target;         // takes frames from an XDP redirect right now
+    std::optional<bool> strips_vlan;        // rx-vlan offload on: a tag is gone before XDP runs
+    // A veth's other end, where its namespace could be entered:
+    struct Peer {
+        MacAddr mac;
+        std::uint32_t mtu = 0;
+        bool up = false;
+        bool has_xdp = false;
+        bool gro = false;
+        bool checksum_offload = false;  // may send frames with unfinished checksums
+        bool segmentation_offload = false;
+        bool vlan_offload = false;  // may send frames with the tag beside the bytes
+
+        bool operator==(const Peer&) const = default;
+    };
+    std::optional<Peer> peer;
+
+    bool operator==(const DriverFacts&) const = default;
+};
+
+// Traffic control by others on a device.
+struct TrafficControl {
+    bool clsact = false;            // has a clsact (or ingress) qdisc
+    bool foreign_ingress = false;   // filters or tcx programs that are not ours
+    bool foreign_egress = false;
+
+    bool operator==(const TrafficControl&) const = default;
+};
+
+// Who else looks at bridged frames. Strings name the table and chain, for people: "table bridge filter, chain forward".
+struct Netfilter {
+    bool call_iptables = false;  // net.bridge.bridge-nf-call-*: for all bridges of the namespace
+    bool call_ip6tables = false;
+    bool call_arptables = false;
+    bool filter_tagged = false;  // bridge-nf-filter-vlan-tagged or -pppoe-tagged
+    std::vector<std::string> bridge_chains;  // nft's bridge family or ebtables, with rules or a drop policy
+    std::vector<std::string> ip_chains;      // ip, ip6, inet, arp families, iptables: rules anywhere, or conntrack in use
+    std::map<std::string, std::string> device_chains;  // nft's netdev family: device name -> chain
+    std::optional<std::string> unknown;  // why the rules could not be read: then everything is governed
+
+    bool operator==(const Netfilter&) const = default;
+};
+
+struct Host {
+    std::map<Ifindex, Link> links;
+    std::map<FdbKey, FdbRecord> fdb;
+    std::map<Ifindex, DriverFacts> drivers;
+    std::map<Ifindex, TrafficControl> traffic_control;
+    Netfilter netfilter;
+};
+
+}  // namespace underpass
