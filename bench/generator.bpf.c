@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The generator: run by BPF_PROG_TEST_RUN with live frames, it writes each frame's head from the next template and
+ * redirects it to a device, so that the frame comes in at the device's other end as from a wire. And the sink, which
+ * counts what comes out there.
+ *
+ * The frames' memory is recycled with whatever the path under test wrote into it, so the head is written whole for
+ * every frame. The programs run on one CPU at a time: their state needs no atomics. */
+#include <stdbool.h>
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bench/frame_template.h"
+
+const volatile __u32 egress_ifindex;
+const volatile __u32 template_count = 1;
+const volatile __u32 flow_count = 1; /* UDP source ports, one after another at each round of the templates */
+
+__u64 frames_sent;
+__u32 next_template;
+__u32 flow;
+
+/* The heads, in the order in which they are sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TEMPLATE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct frame_template);
+} templates SEC(".maps");
+
+/* The sink's count, by CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sink_count);
+} sink_counts SEC(".maps");
+
+SEC("xdp")
+int bench_generate(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	__u32 index = next_template;
+	struct frame_template *from = bpf_map_lookup_elem(&templates, &index);
+	__u64 *to = data;
+
+	if (!from || data + TEMPLATE_WRITTEN > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+#pragma unroll
+	for (int i = 0; i < TEMPLATE_WRITTEN / 8; i++)
+		to[i] = from->words[i];
+	*(__u32 *)&to[TEMPLATE_WRITTEN / 8] = (__u32)from->words[TEMPLATE_WRITTEN / 8];
+	*(__be16 *)(data + FLOW_PORT_OFFSET) = bpf_htons(FLOW_PORT_BASE + flow);
+
+	if (++index >= template_count) {
+		index = 0;
+		flow = flow + 1 >= flow_count ? 0 : flow + 1;
+	}
+	next_template = index;
+	frames_sent++;
+	return (int)bpf_redirect(egress_ifindex, 0);
+}
+
+/* Counts the frames of the bench (their addresses are its own, see generator.h) and lets nobody else have any. */
+SEC("xdp")
+int bench_sink(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	__u32 zero = 0;
+	struct sink_count *count = bpf_map_lookup_elem(&sink_counts, &zero);
+
+	if (!count || (void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return XDP_DROP;
+	if (eth->h_dest[0] != 0x02 || eth->h_dest[1] != 0x55 || eth->h_dest[2] != 0x42)
+		return XDP_DROP;
+	count->frames++;
+	count->bytes += (__u64)(ctx->data_end - ctx->data);
+	return XDP_DROP;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

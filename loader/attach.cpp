@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "loader/attach.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <xdp/libxdp.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "loader/error.h"
+#include "loader/log.h"
+
+namespace underpass {
+
+namespace {
+
+// linux/bpf.h of 6.1 does not have it: BPF_TCX_INGRESS came with 6.6.
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+
+// Our place among clsact filters: behind all that people number by hand or that the kernel numbers by itself
+// (from 0xC000 downwards), so that theirs run first.
+constexpr std::uint32_t kFilterPriority = 0xC0DE;
+constexpr std::uint32_t kFilterHandle = 1;
+
+std::string pin_name(std::uint32_t ifindex) { return "tc-" + std::to_string(ifindex); }
+
+std::string device_text(std::uint32_t ifindex) {
+    char name[IF_NAMESIZE] = {};
+    return if_indextoname(ifindex, name) != nullptr ? name : "device " + std::to_string(ifindex);
+}
+
+std::uint32_t program_id(int fd) {
+    bpf_prog_info info = {};
+    std::uint32_t size = sizeof(info);
+    return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.id : 0;
+}
+
+// The head of a tcx link's info; in 6.1's headers the union has no member for it, but this place.
+struct TcxLink {
+    std::uint32_t ifindex = 0;  // 0: the device is gone
+    std::uint32_t program = 0;
+};
+
+std::optional<TcxLink> tcx_link_info(int fd) {
+    bpf_link_info info = {};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) return std::nullopt;
+    return TcxLink{info.netns.netns_ino, info.prog_id};
+}
+
+bpf_tc_hook clsact_hook(std::uint32_t ifindex) {
+    bpf_tc_hook hook = {};
+    hook.sz = sizeof(hook);
+    hook.ifindex = static_cast<int>(ifindex);
+    hook.attach_point = BPF_TC_INGRESS;
+    return hook;
+}
+
+// The id of our clsact filter's program; absent without one.
+std::optional<std::uint32_t> clsact_program(std::uint32_t ifindex) {
+    bpf_tc_hook hook = clsact_hook(ifindex);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = kFilterHandle, .priority = kFilterPriority);
+    if (bpf_tc_query(&hook, &options) != 0) return std::nullopt;
+    return options.prog_id;
+}
+
+std::optional<TcAttachment> attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
+    if (const auto pinned = pins.open(pin_name(ifindex))) {
+        const auto link = tcx_link_info(pinned->get());
+        if (link && link->ifindex == ifindex) {
+            if (link->program != program_id(programs.tc_fd()))
+                if (const int result = bpf_link_update(pinned->get(), programs.tc_fd(), nullptr); result != 0)
+                    throw_errno(result, "replace the TC program on " + device_text(ifindex));
+            return TcAttachment{TcMethod::tcx, false};
+        }
+        pins.unpin(pin_name(ifindex));  // of a device that is gone, whose number came again
+    }
+    const Fd link(bpf_link_create(programs.tc_fd(), static_cast<int>(ifindex), kTcxIngress, nullptr));
+    if (!link) {
+        if (errno == EINVAL) return std::nullopt;
+        throw_errno(errno, "attach the TC program to " + device_text(ifindex));
+    }
+    pins.pin(link.get(), pin_name(ifindex));
+    return TcAttachment{TcMethod::tcx, false};
+}
+
+struct MultiprogDeleter {
+    void operator()(xdp_multiprog* programs) const { xdp_multiprog__close(programs); }
+};
+using Multiprog = std::unique_ptr<xdp_multiprog, MultiprogDeleter>;
+
+// What is on the device; null if nothing is.
+Multiprog xdp_on(std::uint32_t ifindex) {
+    xdp_multiprog* programs = xdp_multiprog__get_from_ifindex(static_cast<int>(ifindex));
+    return Multiprog(libxdp_get_error(programs) != 0 ? nullptr : programs);
+}
+
+bool is_ours(const xdp_program* program) {
+    const char* program_name = program != nullptr ? xdp_program__name(program) : nullptr;
+    return program_name != nullptr && std::strcmp(program_name, PROGRAM_XDP) == 0;
+}
+
+// Ours among the dispatcher's programs, owned by `programs`.
+std::vector<xdp_program*> ours_in(xdp_multiprog* programs) {
+    std::vector<xdp_program*> ours;
+    for (xdp_program* program = xdp_multiprog__next_prog(nullptr, programs); program != nullptr;
+         program = xdp_multiprog__next_prog(program, programs))
+        if (is_ours(program)) ours.push_back(program);
+    return ours;
+}
+
+void attach_by_libxdp(const Programs& programs, std::uint32_t ifindex) {
+    const BpfObject object = programs.open_xdp();
+    xdp_program* program = xdp_program__from_bpf_obj(object.get(), "xdp.frags");
+    if (const long error = libxdp_get_error(program); error != 0)
+        throw_errno(static_cast<int>(error), "prepare the XDP program");
+    const std::unique_ptr<xdp_program, decltype(&xdp_program__close)> owner(program, xdp_program__close);
+    const QuietLibraries quiet;
+    if (const int result = xdp_program__attach(program, static_cast<int>(ifindex), XDP_MODE_NATIVE, 0); result != 0)
+        throw_errno(result, "attach the XDP program to " + device_text(ifindex) + " (native mode)" +
+                                (quiet.text().empty() ? "" : ": " + quiet.text().substr(0, quiet.text().find('\n'))));
+}
+
+// One program without a dispatcher is replaced in one step by netlink.
+void replace_single(const Programs& programs, std::uint32_t ifindex, int old_fd) {
+    const BpfObject object = programs.open_xdp();
+    const QuietLibraries quiet;
+    if (const int result = bpf_object__load(object.get()); result != 0) throw_errno(result, "load the XDP program");
+    const int fd = bpf_program__fd(bpf_object__find_program_by_name(object.get(), PROGRAM_XDP));
+    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
+    if (const int result = bpf_xdp_attach(static_cast<int>(ifindex), fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
+        result != 0)
+        throw_errno(result, "replace the XDP program on " + device_text(ifindex));
+}
+
+}  // namespace
+
+const char* name(TcMethod method) { return method == TcMethod::tcx ? "tcx" : "clsact"; }
+const char* name(XdpMethod method) { return method == XdpMethod::dispatcher ? "dispatcher" : "single"; }
+
+TcAttachment attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
+    if (const auto attached = attach_tcx(programs, pins, ifindex)) return *attached;
+    const QuietLibraries quiet;
+    bpf_tc_hook hook = clsact_hook(ifindex);
+    const int made = bpf_tc_hook_create(&hook);
+    if (made != 0 && made != -EEXIST) throw_errno(made, "make the clsact qdisc on " + device_text(ifindex));
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = programs.tc_fd(), .flags = BPF_TC_F_REPLACE, .handle = kFilterHandle,
+                .priority = kFilterPriority);
+    if (const int result = bpf_tc_attach(&hook, &options); result != 0) {
+        if (made == 0) {
+            hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+            bpf_tc_hook_destroy(&hook);
+        }
+        throw_errno(result, "attach the TC program to " + device_text(ifindex));
+    }
+    return {TcMethod::clsact, made == 0};
+}
+
+void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool remove_qdisc) {
+    const QuietLibraries quiet;
+    pins.unpin(pin_name(ifindex));
+    if (!clsact_program(ifindex)) return;
+    bpf_tc_hook hook = clsact_hook(ifindex);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = kFilterHandle, .priority = kFilterPriority);
+    if (const int result = bpf_tc_detach(&hook, &options); result != 0 && result != -ENOENT && result != -ENODEV)
+        throw_errno(result, "detach the TC program from " + device_text(ifindex));
+    if (!remove_qdisc) return;
+    // Both attach points together: libbpf then removes the qdisc itself.
+    hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+    if (const int result = bpf_tc_hook_destroy(&hook); result != 0 && result != -ENOENT && result != -ENODEV)
+        throw_errno(result, "remove the clsact qdisc from " + device_text(ifindex));
+}
+
+bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
+    const QuietLibraries quiet;
+    const std::uint32_t id = program_id(programs.tc_fd());
+    if (const auto pinned = pins.open(pin_name(ifindex))) {
+        const auto link = tcx_link_info(pinned->get());
+        return link && link->ifindex == ifindex && link->program == id;
+    }
+    return clsact_program(ifindex) == id;
+}
+
+std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins) {
+    std::vector<std::uint32_t> devices;
+    for (const auto& pin : pins.names()) {
+        std::uint32_t ifindex = 0;
+        if (pin.starts_with("tc-") && std::from_chars(pin.data() + 3, pin.data() + pin.size(), ifindex).ec == std::errc())
+            devices.push_back(ifindex);
+    }
+    return devices;
+}
+
+XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex) {
+    const QuietLibraries quiet;
+    const Multiprog before = xdp_on(ifindex);
+    if (before && xdp_multiprog__is_legacy(before.get())) {
+        const xdp_program* main = xdp_multiprog__main_prog(before.get());
+        if (!is_ours(main))
+            throw_errno(EBUSY, "attach the XDP program to " + device_text(ifindex) +
+                                   ": another XDP program is there that does not share the device");
+        replace_single(programs, ifindex, xdp_program__fd(main));
+        return XdpMethod::single;
+    }
+    // In a dispatcher the new one joins before the old one leaves: for a moment a frame may pass both, never none.
+    attach_by_libxdp(programs, ifindex);
+    if (before) {
+        auto old = ours_in(before.get());
+        if (!old.empty())
+            if (const int result = xdp_program__detach_multi(old.data(), old.size(), static_cast<int>(ifindex),
+                                                             XDP_MODE_NATIVE, 0);
+                result != 0)
+                throw_errno(result, "detach the earlier XDP program from " + device_text(ifindex));
+    }
+    const Multiprog after = xdp_on(ifindex);
+    return after && !xdp_multiprog__is_legacy(after.get()) ? XdpMethod::dispatcher : XdpMethod::single;
+}
+
+void detach_xdp(std::uint32_t ifindex) {
+    const QuietLibraries quiet;
+    const Multiprog on = xdp_on(ifindex);
+    if (!on) return;
+    if (xdp_multiprog__is_legacy(on.get())) {
+        xdp_program* main = xdp_multiprog__main_prog(on.get());
+        if (!is_ours(main)) return;
+        LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = xdp_program__fd(main));
+        if (const int result = bpf_xdp_detach(static_cast<int>(ifindex), XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
+            result != 0 && result != -ENODEV)
+            throw_errno(result, "detach the XDP program from " + device_text(ifindex));
+        return;
+    }
+    auto ours = ours_in(on.get());
+    if (ours.empty()) return;
+    if (const int result = xdp_program__detach_multi(ours.data(), ours.size(), static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
+        result != 0 && result != -ENODEV)
+        throw_errno(result, "detach the XDP program from " + device_text(ifindex));
+}
+
+bool xdp_is_attached(std::uint32_t ifindex) {
+    const QuietLibraries quiet;
+    const Multiprog on = xdp_on(ifindex);
+    if (!on) return false;
+    return xdp_multiprog__is_legacy(on.get()) ? is_ours(xdp_multiprog__main_prog(on.get())) : !ours_in(on.get()).empty();
+}
+
+bool xdp_is_foreign(std::uint32_t ifindex) {
+    const QuietLibraries quiet;
+    const Multiprog on = xdp_on(ifindex);
+    return on && xdp_multiprog__is_legacy(on.get()) && !is_ours(xdp_multiprog__main_prog(on.get()));
+}
+
+int tcx_answer() {
+    // libbpf 1.1's wrapper of BPF_PROG_QUERY takes an ifindex where other types take a descriptor.
+    std::uint32_t count = 0;
+    constexpr int kLoopback = 1;  // the first device of every namespace
+    return bpf_prog_query(kLoopback, kTcxIngress, 0, nullptr, nullptr, &count);
+}
+
+}  // namespace underpass

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Our programs on a device: attach, replace by another build without a gap, take away. Others' programs stay.
+//
+// What is attached outlives the daemon: a tcx link by its pin ("tc-<ifindex>"), a clsact filter and an XDP program by
+// the device itself. Every function is idempotent and works on what an earlier daemon left.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "loader/object.h"
+#include "loader/pin.h"
+
+namespace underpass {
+
+enum class TcMethod { tcx, clsact };
+
+const char* name(TcMethod method);
+
+struct TcAttachment {
+    TcMethod method = TcMethod::tcx;
+    bool made_qdisc = false;  // the clsact qdisc was not there before: remove it with us, if nobody else uses it
+};
+
+// Puts the TC program last in line at the device's ingress. Throws std::system_error.
+TcAttachment attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
+// `remove_qdisc`: the clsact qdisc is ours and nobody else has a filter in it. A vanished device is no error.
+void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool remove_qdisc);
+// True if the program of this build is attached there now.
+bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
+// Devices with a pinned link of ours, gone ones among them.
+std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins);
+
+enum class XdpMethod { dispatcher, single };
+
+const char* name(XdpMethod method);
+
+// Native mode only. Throws std::system_error: EBUSY if another program is there that does not share the device.
+XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex);
+// A device without our program, or a vanished one, is no error.
+void detach_xdp(std::uint32_t ifindex);
+// Whether a program of ours (of any build) is attached natively.
+bool xdp_is_attached(std::uint32_t ifindex);
+// Whether an XDP program that is not ours is on the device.
+bool xdp_is_foreign(std::uint32_t ifindex);
+
+// 0 if this kernel has tcx, else a negative errno.
+int tcx_answer();
+
+}  // namespace underpass

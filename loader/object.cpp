@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "loader/object.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <ctime>
+#include <limits>
+#include <map>
+
+#include "bpf/tc_ingress.skel.h"
+#include "bpf/xdp_ingress.skel.h"
+#include "loader/error.h"
+#include "loader/log.h"
+
+namespace underpass {
+
+namespace {
+
+std::uint64_t coarse_now_ns() {
+    timespec now = {};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+BpfObject open_elf(const void* bytes, std::size_t size, const char* name) {
+    LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name);
+    bpf_object* object = bpf_object__open_mem(bytes, size, &options);
+    if (object == nullptr) throw_errno(errno, std::string("open the BPF object ") + name);
+    return BpfObject(object);
+}
+
+bool same_shape(int fd, const bpf_map* wanted) {
+    bpf_map_info info = {};
+    std::uint32_t size = sizeof(info);
+    return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(wanted) &&
+           info.key_size == bpf_map__key_size(wanted) && info.value_size == bpf_map__value_size(wanted) &&
+           info.max_entries == bpf_map__max_entries(wanted);
+}
+
+// The pinned maps by name if all that `object` needs are there, of its shape and of our ABI; else none.
+std::map<std::string, Fd> adoptable(const PinDirectory& pins, const bpf_object* object) {
+    std::map<std::string, Fd> found;
+    const bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        auto fd = pins.open(bpf_map__name(map));
+        if (!fd || !same_shape(fd->get(), map)) return {};
+        found.emplace(bpf_map__name(map), std::move(*fd));
+    }
+    control record = {};
+    const std::uint32_t zero = 0;
+    if (bpf_map_lookup_elem(found.at(MAP_CONTROL).get(), &zero, &record) != 0 || record.abi != UNDERPASS_ABI) return {};
+    return found;
+}
+
+int map_fd(const bpf_object* object, const char* name) { return bpf_object__find_map_fd_by_name(object, name); }
+
+Fd duplicate(int fd) {
+    Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!copy) throw_errno(errno, "duplicate a map's descriptor");
+    return copy;
+}
+
+[[noreturn]] void throw_load_error(int result, const char* program, const QuietLibraries& libraries) {
+    const std::string what = std::string("load the program ") + program;
+    if (result == -EPERM) throw_errno(result, what + " (run as root, with CAP_BPF and CAP_NET_ADMIN)");
+    if (libraries.text().empty()) throw_errno(result, what);
+    throw VerifierError(what + ": " + std::system_category().message(-result), libraries.text());
+}
+
+}  // namespace
+
+void BpfObjectDeleter::operator()(bpf_object* object) const noexcept { bpf_object__close(object); }
+
+Heartbeat::Heartbeat(int map_fd) {
+    void* memory = mmap(nullptr, sizeof(control), PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+    if (memory == MAP_FAILED) throw_errno(errno, "map the heartbeat into memory");
+    control_ = static_cast<control*>(memory);
+}
+
+Heartbeat::~Heartbeat() {
+    if (control_ != nullptr) munmap(control_, sizeof(control));
+}
+
+void Heartbeat::beat() {
+    __atomic_store_n(&control_->abi, std::uint32_t{UNDERPASS_ABI}, __ATOMIC_RELAXED);
+    __atomic_store_n(&control_->beat_ns, coarse_now_ns(), __ATOMIC_RELEASE);
+}
+
+void Heartbeat::distrust() { __atomic_store_n(&control_->beat_ns, std::uint64_t{0}, __ATOMIC_RELEASE); }
+
+std::uint64_t Heartbeat::age_ns() const {
+    const std::uint64_t beat = __atomic_load_n(&control_->beat_ns, __ATOMIC_ACQUIRE);
+    if (beat == 0) return std::numeric_limits<std::uint64_t>::max();
+    const std::uint64_t now = coarse_now_ns();
+    return now > beat ? now - beat : 0;
+}
+
+Programs::Programs(BpfObject tc, bool adopted)
+    : device_index(duplicate(map_fd(tc.get(), MAP_DEVICE_INDEX))),
+      devices(duplicate(map_fd(tc.get(), MAP_DEVICES))),
+      fdb(duplicate(map_fd(tc.get(), MAP_FDB))),
+      tx_ports(duplicate(map_fd(tc.get(), MAP_TX_PORTS))),
+      counters(duplicate(map_fd(tc.get(), MAP_COUNTERS))),
+      fdb_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FDB))),
+      heartbeat(map_fd(tc.get(), MAP_CONTROL)),
+      tc_(std::move(tc)),
+      adopted_(adopted) {}
+
+Programs Programs::load(const PinDirectory& pins, std::uint32_t fdb_size) {
+    const QuietLibraries quiet;
+    std::size_t size = 0;
+    const void* bytes = tc_ingress__elf_bytes(&size);
+    BpfObject tc = open_elf(bytes, size, "underpass_tc");
+    if (const int result = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FDB), fdb_size);
+        result != 0)
+        throw_errno(result, "set the size of the FDB map");
+    const auto maps = adoptable(pins, tc.get());
+    for (const auto& [name, fd] : maps) {
+        const int result = bpf_map__reuse_fd(bpf_object__find_map_by_name(tc.get(), name.c_str()), fd.get());
+        if (result != 0) throw_errno(result, "adopt the pinned map " + name);
+    }
+    if (const int result = bpf_object__load(tc.get()); result != 0) throw_load_error(result, PROGRAM_TC, quiet);
+    if (maps.empty()) {
+        const control record = {.beat_ns = 0, .abi = UNDERPASS_ABI, .reserved = 0};
+        const std::uint32_t zero = 0;
+        if (const int result = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); result != 0)
+            throw_errno(result, "write the map " MAP_CONTROL);
+    }
+    return Programs(std::move(tc), !maps.empty());
+}
+
+void Programs::pin(const PinDirectory& pins) const {
+    const bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, tc_.get()) pins.pin(bpf_map__fd(map), bpf_map__name(map));
+}
+
+int Programs::tc_fd() const { return bpf_program__fd(bpf_object__find_program_by_name(tc_.get(), PROGRAM_TC)); }
+
+BpfObject Programs::open_xdp() const {
+    std::size_t size = 0;
+    const void* bytes = xdp_ingress__elf_bytes(&size);
+    BpfObject xdp = open_elf(bytes, size, "underpass_xdp");
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, xdp.get()) {
+        if (const int result = bpf_map__reuse_fd(map, map_fd(tc_.get(), bpf_map__name(map))); result != 0)
+            throw_errno(result, std::string("share the map ") + bpf_map__name(map));
+    }
+    return xdp;
+}
+
+std::vector<std::uint32_t> program_ids(const std::string& name) {
+    std::vector<std::uint32_t> ids;
+    for (std::uint32_t id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
+        const Fd program(bpf_prog_get_fd_by_id(id));
+        bpf_prog_info info = {};
+        std::uint32_t size = sizeof(info);
+        // One that went away in between is not ours any more either.
+        if (program && bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 && name == info.name) ids.push_back(id);
+    }
+    return ids;
+}
+
+std::size_t possible_cpus() {
+    const int count = libbpf_num_possible_cpus();
+    if (count < 0) throw_errno(count, "count the possible CPUs");
+    return static_cast<std::size_t>(count);
+}
+
+}  // namespace underpass

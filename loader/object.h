@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The programs and their maps, as one generation: loaded together, pinned together.
+//
+// A daemon that starts finds the pins of the one before it. If all maps have our shape and ABI they are adopted, with
+// what they hold; else new ones are made, and the old stay pinned and in use until pin() and the attachments replace
+// them. Nothing that is running is disturbed by loading.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loader/map.h"
+#include "loader/pin.h"
+#include "maps/control.h"
+#include "maps/counters.h"
+#include "maps/device.h"
+#include "maps/fdb.h"
+
+struct bpf_object;
+
+namespace underpass {
+
+struct BpfObjectDeleter {
+    void operator()(bpf_object* object) const noexcept;
+};
+using BpfObject = std::unique_ptr<bpf_object, BpfObjectDeleter>;
+
+// The heartbeat's record, mapped into our memory.
+class Heartbeat {
+public:
+    explicit Heartbeat(int map_fd);
+    Heartbeat(Heartbeat&& other) noexcept : control_(std::exchange(other.control_, nullptr)) {}
+    Heartbeat& operator=(Heartbeat&& other) noexcept {
+        std::swap(control_, other.control_);
+        return *this;
+    }
+    ~Heartbeat();
+
+    void beat();     // now: the maps may be believed
+    void distrust();  // from now on everything goes the kernel's way, until the next beat
+    std::uint64_t age_ns() const;  // since the last beat; UINT64_MAX if there was none
+
+private:
+    control* control_ = nullptr;
+};
+
+class Programs {
+public:
+    // `fdb_size`: entries the FDB map can hold. Throws VerifierError, std::system_error.
+    static Programs load(const PinDirectory& pins, std::uint32_t fdb_size);
+
+    // Whether the maps of an earlier daemon are in use.
+    bool adopted() const { return adopted_; }
+    // Makes the maps findable for the next daemon.
+    void pin(const PinDirectory& pins) const;
+
+    int tc_fd() const;
+    // A fresh XDP object on the same maps, not loaded: libxdp loads it itself, in the form that the device needs.
+    BpfObject open_xdp() const;
+
+    Map<std::uint32_t, std::uint32_t> device_index;
+    Map<std::uint32_t, device> devices;
+    Map<fdb_key, fdb_entry> fdb;
+    Map<std::uint32_t, std::uint32_t> tx_ports;
+    PerCpuArray<device_counters> counters;
+    std::uint32_t fdb_size = 0;
+    Heartbeat heartbeat;
+
+private:
+    Programs(BpfObject tc, bool adopted);
+
+    BpfObject tc_;
+    bool adopted_;
+};
+
+// Ids of all programs in the kernel with this name.
+std::vector<std::uint32_t> program_ids(const std::string& name);
+
+// The number of CPUs that per-CPU maps have a copy for.
+std::size_t possible_cpus();
+
+}  // namespace underpass
