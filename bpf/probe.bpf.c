@@ -24,17 +24,29 @@ int probe_replace(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
-struct nf_conn;
-extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, void *tuple, __u32 tuple_len, void *opts,
-					 __u32 opts_len) __ksym;
-extern void bpf_ct_release(struct nf_conn *connection) __ksym;
+/* Of the kernel's types only the kind matters to the loader here. Weak, so that the other probes load without them. */
+struct nf_conn {
+	unsigned long status;
+};
+
+struct bpf_ct_opts {
+	__s32 netns_id;
+	__s32 error;
+	__u8 l4proto;
+	__u8 dir;
+	__u8 reserved[2];
+};
+
+extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_len,
+					 struct bpf_ct_opts *opts, __u32 opts_len) __ksym __weak;
+extern void bpf_ct_release(struct nf_conn *connection) __ksym __weak;
 
 SEC("xdp")
 int probe_conntrack(struct xdp_md *ctx)
 {
-	__u8 tuple[12] = {};
-	__u8 opts[12] = {};
-	struct nf_conn *connection = bpf_xdp_ct_lookup(ctx, tuple, sizeof(tuple), opts, sizeof(opts));
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_ct_opts opts = {.netns_id = BPF_F_CURRENT_NETNS};
+	struct nf_conn *connection = bpf_xdp_ct_lookup(ctx, &tuple, sizeof(tuple.ipv4), &opts, sizeof(opts));
 
 	if (connection)
 		bpf_ct_release(connection);

@@ -19,7 +19,7 @@ enum device_flags {
 	DEVICE_FORWARDING = 1 << 3,  /* STP state is forwarding, device and carrier are up */
 	DEVICE_LEARNS = 1 << 4,      /* the kernel learns source addresses here (state and port flag) */
 	DEVICE_ISOLATED = 1 << 5,    /* no frames to another isolated port */
-	DEVICE_VLAN_UPPERS = 1 << 6, /* VLAN devices sit on it and take tagged frames before the bridge does */
+	DEVICE_VLAN_UPPERS = 1 << 6, /* VLAN devices may sit on it and take tagged frames before the bridge */
 	DEVICE_BRNF_IPV4 = 1 << 7,   /* br_netfilter validates IPv4 frames bridged from here */
 	DEVICE_BRNF_IPV6 = 1 << 8,   /* likewise IPv6 */
 };

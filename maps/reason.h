@@ -21,7 +21,7 @@
 	X(MULTICAST, "multicast", "goes to a group or to everyone: the kernel floods it")                              \
 	X(ARP, "arp", "is ARP: the kernel may answer or suppress it")                                                  \
 	X(ND, "nd", "is IPv6 neighbour discovery: the kernel may answer or suppress it")                               \
-	X(VLAN_UPPER, "vlan-upper", "is tagged, and VLAN devices sit on the port it came in by")                       \
+	X(VLAN_UPPER, "vlan-upper", "is tagged, and a VLAN device may take it before the bridge does")                       \
 	X(TO_HOST, "to-host", "is for the host itself")                                                                \
 	X(DESTINATION_UNKNOWN, "destination-unknown", "its destination is not in the FDB: the kernel floods it")       \
 	X(DESTINATION_UNCONFIRMED, "destination-unconfirmed",                                                          \

@@ -1,1 +1,52 @@
-int main() { return 0; }
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// underpass: the command line. Exit status: 0 done, 1 failed, 2 wrong use. The one place that catches.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "cli/commands.h"
+#include "loader/error.h"
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongUse = 2;
+
+constexpr const char* kAbout =
+    "The fast path under a Linux bridge: takes known unicast between the ports of a bridge straight from one to the other,\n"
+    "in an XDP or TC program, and leaves everything else to the kernel. The host keeps its configuration as it is.";
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  underpass check            what could go fast here, and why the rest could not\n"
+    "  underpass up br0           make br0 fast\n"
+    "  underpass status           what goes fast, and why the rest does not\n"
+    "  underpass down             everything as it was before\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 wrong use. See underpass(8).";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{kAbout, "underpass"};
+    app.set_version_flag("--version", "underpass " UNDERPASS_VERSION);
+    app.require_subcommand(1);
+    app.footer(kExamples);
+    underpass::add_check(app);
+    underpass::add_up(app);
+    underpass::add_down(app);
+    underpass::add_status(app);
+    underpass::add_run(app);
+    try {
+        app.parse(argc, argv);
+        return 0;
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : kWrongUse;
+    } catch (const underpass::VerifierError& error) {
+        fmt::print(stderr, "underpass: {}\n{}\n", error.what(), error.log());
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "underpass: {}\n", error.what());
+    }
+    return kFailed;
+}

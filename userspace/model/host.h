@@ -147,12 +147,14 @@ struct Netfilter {
     bool operator==(const Netfilter&) const = default;
 };
 
+// The state of one network namespace.
 struct Host {
     std::map<Ifindex, Link> links;
     std::map<FdbKey, FdbRecord> fdb;
     std::map<Ifindex, DriverFacts> drivers;
     std::map<Ifindex, TrafficControl> traffic_control;
     Netfilter netfilter;
+    bool vlan_devices = false;  // the kernel has VLAN devices: one in another namespace may sit on a port unseen
 };
 
 }  // namespace underpass

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The limit, attached: every frame that comes in by one of two ports goes out by the other, with no lookup at all.
+//
+// Made in a thread in the ports' network namespace; gone with the object.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "loader/fd.h"
+
+namespace underpass::bench {
+
+enum class Hook { xdp, tc };
+
+inline const char* name(Hook hook) { return hook == Hook::xdp ? "xdp" : "tc"; }
+
+class BareRedirect {
+public:
+    BareRedirect(Hook hook, std::uint32_t one, std::uint32_t two);
+    BareRedirect(BareRedirect&&) = delete;
+    ~BareRedirect();
+
+private:
+    void attach(Hook hook, std::uint32_t from, std::uint32_t to);
+
+    std::vector<Fd> links_;
+    std::vector<std::uint32_t> clsact_;  // devices whose clsact qdisc is ours, where the kernel has no TC links
+};
+
+}  // namespace underpass::bench

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/frames.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+
+#include <cstddef>
+#include <cstring>
+
+namespace underpass::bench {
+
+namespace {
+
+constexpr std::uint16_t kDiscardPort = 9;
+
+struct Head {
+    ethhdr eth;
+    iphdr ip;
+    udphdr udp;
+} __attribute__((packed));
+static_assert(sizeof(Head) <= TEMPLATE_WRITTEN);
+static_assert(offsetof(Head, udp) == FLOW_PORT_OFFSET);
+
+void set_mac(unsigned char* mac, Side side, std::uint16_t host) {
+    const unsigned char bytes[ETH_ALEN] = {0x02, 0x55, 0x42, static_cast<unsigned char>(side),
+                                           static_cast<unsigned char>(host >> 8), static_cast<unsigned char>(host)};
+    std::memcpy(mac, bytes, sizeof(bytes));
+}
+
+std::uint32_t address(Side side, std::uint16_t host) {
+    return htonl((10U << 24) | (static_cast<std::uint32_t>(side) << 16) | host);
+}
+
+std::uint16_t ip_checksum(const iphdr& ip) {
+    std::uint16_t words[sizeof(ip) / 2];
+    std::memcpy(words, &ip, sizeof(ip));
+    std::uint32_t sum = 0;
+    for (const std::uint16_t word : words) sum += word;
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    return static_cast<std::uint16_t>(~sum);
+}
+
+}  // namespace
+
+std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes) {
+    std::vector<frame_template> frames(pairs);
+    for (std::uint16_t host = 0; host < pairs; host++) {
+        Head head = {};
+        set_mac(head.eth.h_source, from, host);
+        set_mac(head.eth.h_dest, other(from), host);
+        head.eth.h_proto = htons(ETH_P_IP);
+        head.ip.version = 4;
+        head.ip.ihl = sizeof(iphdr) / 4;
+        head.ip.tot_len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr)));
+        head.ip.frag_off = htons(0x4000);  // DF
+        head.ip.ttl = 64;
+        head.ip.protocol = IPPROTO_UDP;
+        head.ip.saddr = address(from, host);
+        head.ip.daddr = address(other(from), host);
+        head.ip.check = ip_checksum(head.ip);
+        // The source port is the flow, written by the program. No UDP checksum: IPv4 allows that, and it stays right
+        // whatever the port.
+        head.udp.dest = htons(kDiscardPort);
+        head.udp.len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr) - sizeof(iphdr)));
+        std::memcpy(&frames[host], &head, sizeof(head));
+    }
+    return frames;
+}
+
+}  // namespace underpass::bench

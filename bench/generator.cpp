@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/generator.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+
+#include "bench/generator.skel.h"
+#include "bench/interrupt.h"
+#include "loader/error.h"
+
+namespace underpass::bench {
+
+namespace {
+
+// Per call of the kernel: long enough that the call costs nothing, short enough (about 20 ms) to stop in time.
+constexpr std::uint32_t kFramesPerCall = 32768;
+
+GeneratorSkeleton open_skeleton() {
+    GeneratorSkeleton skeleton(bench_generator__open());
+    if (!skeleton) throw_errno(errno, "open the generator's program");
+    return skeleton;
+}
+
+void load(bench_generator* skeleton) {
+    if (const int result = bench_generator__load(skeleton); result != 0) throw_errno(result, "load the generator's program");
+}
+
+}  // namespace
+
+void SkeletonDeleter::operator()(bench_generator* skeleton) const noexcept { bench_generator__destroy(skeleton); }
+
+Generator::Generator(const GeneratorOptions& options, const std::vector<frame_template>& frames)
+    : skeleton_(open_skeleton()), options_(options), body_(options.frame_bytes) {
+    if (frames.empty() || frames.size() > TEMPLATE_SLOTS || options.frame_bytes < TEMPLATE_WRITTEN)
+        throw std::invalid_argument("the generator needs 1 to 65536 templates and frames of 60 bytes or more");
+    skeleton_->rodata->egress_ifindex = options.ifindex;
+    skeleton_->rodata->template_count = static_cast<std::uint32_t>(frames.size());
+    skeleton_->rodata->flow_count = options.flows;
+    bpf_map__set_max_entries(skeleton_->maps.templates, static_cast<std::uint32_t>(frames.size()));
+    load(skeleton_.get());
+    const int map = bpf_map__fd(skeleton_->maps.templates);
+    for (std::uint32_t index = 0; index < frames.size(); index++)
+        if (bpf_map_update_elem(map, &index, &frames[index], BPF_ANY) != 0) throw_errno(errno, "write a frame template");
+}
+
+void Generator::run(std::uint32_t repeat) {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = body_.data(),
+                .data_size_in = static_cast<std::uint32_t>(body_.size()), .repeat = static_cast<int>(repeat),
+                .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = std::min(repeat, options_.batch));
+    const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.bench_generate), &options);
+    if (result != 0 && result != -EINTR) throw_errno(result, "send live frames");
+}
+
+std::uint64_t Generator::send(std::uint32_t frames) {
+    const std::uint64_t before = skeleton_->bss->frames_sent;
+    run(frames);
+    return skeleton_->bss->frames_sent - before;
+}
+
+std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    const std::uint64_t before = skeleton_->bss->frames_sent;
+    while (std::chrono::steady_clock::now() < end && !is_interrupted()) run(kFramesPerCall);
+    return skeleton_->bss->frames_sent - before;
+}
+
+Sink::Sink(std::uint32_t ifindex) : skeleton_(open_skeleton()) {
+    load(skeleton_.get());
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
+    link_ = Fd(bpf_link_create(bpf_program__fd(skeleton_->progs.bench_sink), static_cast<int>(ifindex), BPF_XDP, &options));
+    if (!link_) throw_errno(errno, "attach the sink to device " + std::to_string(ifindex));
+}
+
+sink_count Sink::count() const {
+    std::vector<sink_count> by_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    const std::uint32_t zero = 0;
+    if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.sink_counts), &zero, by_cpu.data()) != 0)
+        throw_errno(errno, "read the sink's count");
+    sink_count sum = {};
+    for (const auto& count : by_cpu) {
+        sum.frames += count.frames;
+        sum.bytes += count.bytes;
+    }
+    return sum;
+}
+
+}  // namespace underpass::bench

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Traffic between two local stacks: bulk TCP, request and response, small UDP frames. Each end runs at its own place.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "bench/place.h"
+
+namespace underpass::bench {
+
+enum class Protocol { tcp, udp };
+
+// Two ends and the address of the server's, IPv4 in text.
+struct Ends {
+    Place client;
+    Place server;
+    std::string server_address;
+};
+
+struct Bulk {
+    double seconds = 0;
+    std::uint64_t bytes = 0;  // that the receiver got
+    std::uint64_t retransmits = 0;
+    double busy_seconds = 0;  // of all CPUs
+};
+// One TCP stream by iperf3. Throws std::runtime_error with iperf3's own words.
+Bulk measure_bulk(const Ends& ends, std::chrono::milliseconds time);
+
+struct RequestResponse {
+    double seconds = 0;
+    std::uint64_t transactions = 0;
+    std::uint64_t lost = 0;  // UDP: no answer within 200 ms
+    double p50_us = 0;
+    double p99_us = 0;
+    double busy_seconds = 0;
+};
+// One byte there, one byte back, one at a time. `warm_up` comes before and is not counted.
+RequestResponse measure_request_response(Protocol protocol, const Ends& ends, std::chrono::milliseconds warm_up,
+                                         std::chrono::milliseconds time);
+
+struct SmallFrames {
+    double seconds = 0;
+    std::uint64_t sent = 0;
+    std::uint64_t received = 0;
+    double busy_seconds = 0;
+};
+// UDP frames of 64 bytes (without FCS) as fast as one sender's sendmmsg makes them.
+SmallFrames measure_small_frames(const Ends& ends, std::chrono::milliseconds warm_up, std::chrono::milliseconds time);
+
+}  // namespace underpass::bench

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "cli/client.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+
+#include "cli/output.h"
+#include "loader/error.h"
+#include "loader/fd.h"
+#include "sync/control.h"
+#include "sync/daemon.h"
+#include "sync/state.h"
+
+namespace underpass {
+
+namespace {
+
+// In the child: becomes the daemon. Nothing may be thrown past this.
+[[noreturn]] void become_daemon(int ready_fd) {
+    setsid();
+    if (fork() != 0) _exit(0);  // the parent's child ends at once: nobody has to wait for the daemon
+    const int null = open("/dev/null", O_RDWR);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, fd);
+    [[maybe_unused]] const int ignored = chdir("/");
+    fcntl(ready_fd, F_SETFD, 0);
+    const std::string descriptor = std::to_string(ready_fd);
+    execl("/proc/self/exe", "underpass", "run", "--background", "--ready-fd", descriptor.c_str(), nullptr);
+    _exit(127);
+}
+
+}  // namespace
+
+std::optional<nlohmann::json> ask(const nlohmann::json& request) {
+    auto answer = control_request(RunDirectory::of_this_namespace().socket(), request);
+    if (answer) require_ok(*answer);
+    return answer;
+}
+
+void start_daemon() {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno(errno, "open a pipe");
+    const Fd reader(ends[0]);
+    Fd writer(ends[1]);
+    const pid_t child = fork();
+    if (child < 0) throw_errno(errno, "start the daemon");
+    if (child == 0) become_daemon(writer.get());
+    writer = Fd();
+    waitpid(child, nullptr, 0);
+    std::string text;
+    std::array<char, 4096> chunk{};
+    for (ssize_t length = 0; (length = read(reader.get(), chunk.data(), chunk.size())) > 0;)
+        text.append(chunk.data(), static_cast<std::size_t>(length));
+    if (text == kReady) return;
+    throw std::runtime_error(text.empty() ? "the daemon ended before it was ready" : text);
+}
+
+}  // namespace underpass

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The commands' side of the control socket.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+namespace underpass {
+
+// Asks the daemon of this network namespace; absent if none runs. Throws what it answers with if that is an error.
+std::optional<nlohmann::json> ask(const nlohmann::json& request);
+
+// Starts a daemon in the background and returns when it is ready. Throws its own sentence if it cannot start.
+void start_daemon();
+
+}  // namespace underpass

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The subcommands, one file each. Each adds itself to the application; what it does is run after parsing, and throws
+// where it fails.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace underpass {
+
+void add_check(CLI::App& app);
+void add_up(CLI::App& app);
+void add_down(CLI::App& app);
+void add_status(CLI::App& app);
+void add_run(CLI::App& app);
+
+}  // namespace underpass

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "cli/output.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+namespace underpass {
+
+namespace {
+
+std::string scaled(std::uint64_t number, const std::string& unit) {
+    constexpr std::array<const char*, 6> prefixes = {"", "k", "M", "G", "T", "P"};
+    double value = static_cast<double>(number);
+    std::size_t prefix = 0;
+    while (value >= 1000 && prefix + 1 < prefixes.size()) {
+        value /= 1000;
+        prefix++;
+    }
+    const std::string suffix = prefixes[prefix] + unit;
+    const std::string digits = prefix == 0 ? std::to_string(number) : fmt::format("{:.1f}", value);
+    return suffix.empty() ? digits : digits + " " + suffix;
+}
+
+}  // namespace
+
+void require_root() {
+    if (geteuid() != 0) throw std::runtime_error("this needs root: run it with sudo");
+}
+
+void require_ok(const nlohmann::json& answer) {
+    if (answer.contains("error")) throw std::runtime_error(answer.at("error").get<std::string>());
+}
+
+std::string count_text(std::uint64_t count) { return scaled(count, ""); }
+std::string bytes_text(std::uint64_t bytes) { return scaled(bytes, "B"); }
+
+void print_table(const std::vector<std::vector<std::string>>& rows, const std::string& indent) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], row[i].size());
+    }
+    for (const auto& row : rows) {
+        std::string line = indent;
+        for (std::size_t i = 0; i < row.size(); i++)
+            line += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
+        fmt::print("{}\n", line);
+    }
+}
+
+void print_plan(const nlohmann::json& bridge) {
+    const bool fast = bridge.at("state") == "fast";
+    fmt::print("{}: {}\n", bridge.at("name").get<std::string>(),
+               fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& port : bridge.at("ports")) {
+        rows.push_back({port.at("name").get<std::string>(), port.at("hook").get<std::string>(), port.at("why").get<std::string>()});
+        if (port.contains("cost")) rows.push_back({"", "", "cost: " + port.at("cost").get<std::string>()});
+        if (port.contains("why_not_xdp") && port.at("hook") != "kernel")
+            rows.push_back({"", "", "not XDP: " + port.at("why_not_xdp").get<std::string>()});
+    }
+    print_table(rows, "  ");
+}
+
+}  // namespace underpass

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the commands share: privilege, the daemon's answers, tables and units for people.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace underpass {
+
+// Throws a sentence with the way out unless we are root.
+void require_root();
+
+// Throws the daemon's own sentence if `answer` is an error.
+void require_ok(const nlohmann::json& answer);
+
+// "12.3 k", "4.5 M"
+std::string count_text(std::uint64_t count);
+// "12.3 kB", "4.5 GB"
+std::string bytes_text(std::uint64_t bytes);
+
+// Rows of equal length as columns, each as wide as its widest cell; the last is not padded.
+void print_table(const std::vector<std::vector<std::string>>& rows, const std::string& indent);
+
+// One line a port: where its frames go and why. `bridge` as plan_json() makes it.
+void print_plan(const nlohmann::json& bridge);
+
+}  // namespace underpass

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+namespace underpass {
+
+namespace {
+
+struct UpOptions {
+    std::vector<std::string> bridges;
+    std::string hook = "auto";
+    bool all = false;
+    bool json = false;
+};
+
+void up(const UpOptions& options) {
+    require_root();
+    const nlohmann::json request = {
+        {"operation", "up"}, {"bridges", options.bridges}, {"hook", options.hook}, {"all", options.all}};
+    std::optional<nlohmann::json> answer = ask(request);
+    if (!answer) {
+        start_daemon();
+        try {
+            answer = ask(request);
+        } catch (...) {
+            ask({{"operation", "down"}, {"bridges", nlohmann::json::array()}});  // it was started for nothing: it ends
+            throw;
+        }
+        if (!answer) throw std::runtime_error("the daemon ended as soon as it had started");
+    }
+    if (options.json) {
+        fmt::print("{}\n", answer->dump(2));
+        return;
+    }
+    for (const auto& bridge : answer->at("bridges")) {
+        std::size_t fast = 0;
+        for (const auto& port : bridge.at("ports")) fast += port.at("hook") == "kernel" ? 0 : 1;
+        const auto name = bridge.at("name").get<std::string>();
+        if (bridge.at("state") != "fast") {
+            fmt::print("{}: left to the kernel: {}\n", name, bridge.at("why").get<std::string>());
+            continue;
+        }
+        fmt::print("{}: fast ({} of {} ports)\n", name, fast, bridge.at("ports").size());
+        for (const auto& port : bridge.at("ports"))
+            if (port.at("hook") == "kernel")
+                fmt::print("  {} is left to the kernel: {}\n", port.at("name").get<std::string>(),
+                           port.at("why").get<std::string>());
+    }
+    if (options.all) fmt::print("every bridge that appears from now on is taken too\n");
+}
+
+}  // namespace
+
+void add_up(CLI::App& app) {
+    auto options = std::make_shared<UpOptions>();
+    CLI::App* command = app.add_subcommand("up", "Make bridges fast; returns when frames go fast");
+    auto* bridges = command->add_option("BRIDGE", options->bridges, "Bridges to accelerate")->type_name("");
+    command->add_option("--hook", options->hook, "auto: by what each device is; tc; xdp: refused where it would corrupt frames")
+        ->check(CLI::IsMember({"auto", "tc", "xdp"}))
+        ->capture_default_str();
+    command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later")->excludes(bridges);
+    command->add_flag("--json", options->json, "Print JSON");
+    command->footer("Examples:\n  underpass up br0\n  underpass up br0 br1 --hook tc\n  underpass up --all");
+    command->callback([options] {
+        if (options->bridges.empty() && !options->all)
+            throw CLI::ValidationError("up", "name a bridge, or say --all (`underpass check` lists the bridges there are)");
+        up(*options);
+    });
+}
+
+}  // namespace underpass

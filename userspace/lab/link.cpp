@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "lab/link.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/neighbour.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <stdexcept>
+
+#include "lab/request.h"
+#include "loader/error.h"
+#include "netlink/socket.h"
+
+namespace underpass::lab {
+
+namespace {
+
+constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
+
+int index_of(const std::string& name) { return static_cast<int>(number(ifindex(name))); }
+
+// The kernel counts in clock ticks as user space sees them: hundredths of a second.
+std::uint32_t ticks(std::chrono::milliseconds time) { return static_cast<std::uint32_t>(time.count() / 10); }
+
+void put_mac(Request& request, int attribute, const std::optional<MacAddr>& mac) {
+    if (mac) request.put(attribute, mac->bytes);
+}
+
+template <class Value, class Option>
+void put_if(Request& request, int attribute, const std::optional<Option>& value) {
+    if (value) request.put(attribute, static_cast<Value>(*value));
+}
+
+// One attribute of a device that exists.
+template <class Value>
+void set_attribute(const std::string& name, const std::string& what, int attribute, const Value& value) {
+    Request request(RTM_NEWLINK, 0, what);
+    request.header<ifinfomsg>().ifi_index = index_of(name);
+    request.put(attribute, value).send();
+}
+
+void set_flag_up(const std::string& name, bool up) {
+    Request request(RTM_NEWLINK, 0, "set " + name + (up ? " up" : " down"));
+    auto& header = request.header<ifinfomsg>();
+    header.ifi_index = index_of(name);
+    header.ifi_change = IFF_UP;
+    header.ifi_flags = up ? unsigned{IFF_UP} : 0;
+    request.send();
+}
+
+void put_bridge(Request& request, const BridgeOptions& options) {
+    const Request::Nest info(request, IFLA_LINKINFO);
+    request.put_text(IFLA_INFO_KIND, "bridge");
+    const Request::Nest data(request, IFLA_INFO_DATA);
+    put_if<std::uint32_t>(request, IFLA_BR_STP_STATE, options.stp);
+    if (options.ageing) request.put(IFLA_BR_AGEING_TIME, ticks(*options.ageing));
+    if (options.forward_delay) request.put(IFLA_BR_FORWARD_DELAY, ticks(*options.forward_delay));
+    put_if<std::uint8_t>(request, IFLA_BR_VLAN_FILTERING, options.vlan_filtering);
+    put_if<std::uint8_t>(request, IFLA_BR_MCAST_SNOOPING, options.multicast_snooping);
+}
+
+std::uint16_t neighbour_state(FdbKind kind) {
+    switch (kind) {
+        case FdbKind::dynamic: return NUD_REACHABLE;
+        case FdbKind::local: return NUD_PERMANENT;
+        case FdbKind::fixed:
+        case FdbKind::sticky: break;
+    }
+    return NUD_NOARP;
+}
+
+void put_fdb(Request& request, const std::string& port, const MacAddr& mac, std::uint16_t state, std::uint8_t flags,
+             Vid vid) {
+    auto& header = request.header<ndmsg>();
+    header.ndm_family = PF_BRIDGE;
+    header.ndm_ifindex = index_of(port);
+    header.ndm_state = state;
+    header.ndm_flags = flags;
+    request.put(NDA_LLADDR, mac.bytes);
+    if (vid != Vid::none) request.put(NDA_VLAN, number(vid));
+}
+
+ifreq device_request(const std::string& name) {
+    if (name.size() >= IFNAMSIZ) throw_errno(ENAMETOOLONG, "use the device name " + name);
+    ifreq request = {};
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    return request;
+}
+
+std::string sysctl_path(const std::string& name) { return "/proc/sys/net/" + name; }
+
+}  // namespace
+
+void create_veth(const std::string& name, const std::string& peer, const VethOptions& options) {
+    Request request(RTM_NEWLINK, kCreate, "create the veth pair " + name + " and " + peer);
+    request.header<ifinfomsg>();
+    const auto put_end = [&](const std::string& end, const std::optional<MacAddr>& mac) {
+        request.put_text(IFLA_IFNAME, end);
+        put_mac(request, IFLA_ADDRESS, mac);
+        put_if<std::uint32_t>(request, IFLA_MTU, options.mtu);
+        request.put(IFLA_NUM_TX_QUEUES, options.queues).put(IFLA_NUM_RX_QUEUES, options.queues);
+    };
+    put_end(name, options.mac);
+    {
+        const Request::Nest info(request, IFLA_LINKINFO);
+        request.put_text(IFLA_INFO_KIND, "veth");
+        const Request::Nest data(request, IFLA_INFO_DATA);
+        Request::Nest other(request, VETH_INFO_PEER);
+        other.header<ifinfomsg>();
+        put_end(peer, options.peer_mac);
+        if (options.peer_namespace != nullptr) request.put(IFLA_NET_NS_FD, options.peer_namespace->fd());
+    }
+    request.send();
+}
+
+void create_bridge(const std::string& name, BridgeOptions options) {
+    if (!options.multicast_snooping) options.multicast_snooping = false;
+    Request request(RTM_NEWLINK, kCreate, "create the bridge " + name);
+    request.header<ifinfomsg>();
+    request.put_text(IFLA_IFNAME, name);
+    put_mac(request, IFLA_ADDRESS, options.mac);
+    put_bridge(request, options);
+    request.send();
+}
+
+void set_bridge(const std::string& name, const BridgeOptions& options) {
+    Request request(RTM_NEWLINK, 0, "set options of the bridge " + name);
+    request.header<ifinfomsg>().ifi_index = index_of(name);
+    put_mac(request, IFLA_ADDRESS, options.mac);
+    put_bridge(request, options);
+    request.send();
+}
+
+void create_dummy(const std::string& name) {
+    Request request(RTM_NEWLINK, kCreate, "create the dummy device " + name);
+    request.header<ifinfomsg>();
+    request.put_text(IFLA_IFNAME, name);
+    {
+        const Request::Nest info(request, IFLA_LINKINFO);
+        request.put_text(IFLA_INFO_KIND, "dummy");
+    }
+    request.send();
+}
+
+void create_vlan(const std::string& name, const std::string& lower, Vid vid) {
+    Request request(RTM_NEWLINK, kCreate, "create the VLAN device " + name + " on " + lower);
+    request.header<ifinfomsg>();
+    request.put_text(IFLA_IFNAME, name).put(IFLA_LINK, number(ifindex(lower)));
+    {
+        const Request::Nest info(request, IFLA_LINKINFO);
+        request.put_text(IFLA_INFO_KIND, "vlan");
+        const Request::Nest data(request, IFLA_INFO_DATA);
+        request.put(IFLA_VLAN_ID, number(vid));
+    }
+    request.send();
+}
+
+Fd create_tap(const std::string& name) {
+    Fd tap(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    if (!tap) throw_errno(errno, "open /dev/net/tun");
+    ifreq request = device_request(name);
+    request.ifr_flags = IFF_TAP | IFF_NO_PI;
+    if (::ioctl(tap.get(), TUNSETIFF, &request) != 0) throw_errno(errno, "create the tap " + name);
+    return tap;
+}
+
+void delete_link(const std::string& name) {
+    const auto index = find_ifindex(name);
+    if (!index) return;
+    Request request(RTM_DELLINK, 0, "delete the device " + name);
+    request.header<ifinfomsg>().ifi_index = static_cast<int>(number(*index));
+    try {
+        request.send();
+    } catch (const NetlinkError& error) {
+        // It went between the two steps, with its veth peer for one.
+        if (error.code().value() != ENODEV) throw;
+    }
+}
+
+void set_up(const std::string& name) { set_flag_up(name, true); }
+
+void set_down(const std::string& name) { set_flag_up(name, false); }
+
+void set_master(const std::string& name, const std::string& master) {
+    set_attribute(name, "make " + name + " a port of " + master, IFLA_MASTER, number(ifindex(master)));
+}
+
+void clear_master(const std::string& name) {
+    set_attribute(name, "take " + name + " out of its bridge", IFLA_MASTER, std::uint32_t{0});
+}
+
+void set_mac(const std::string& name, const MacAddr& mac) {
+    set_attribute(name, "set the address of " + name + " to " + mac.text(), IFLA_ADDRESS, mac.bytes);
+}
+
+void set_mtu(const std::string& name, std::uint32_t mtu) {
+    set_attribute(name, "set the MTU of " + name + " to " + std::to_string(mtu), IFLA_MTU, mtu);
+}
+
+void add_address(const std::string& name, const std::string& address) {
+    const std::size_t slash = address.find('/');
+    const std::string host = address.substr(0, slash);
+    const bool v6 = host.find(':') != std::string::npos;
+    std::array<std::uint8_t, 16> bytes{};
+    std::uint8_t length = 0;
+    const char* end = address.data() + address.size();
+    if (slash == std::string::npos || ::inet_pton(v6 ? AF_INET6 : AF_INET, host.c_str(), bytes.data()) != 1 ||
+        std::from_chars(address.data() + slash + 1, end, length).ptr != end || length > (v6 ? 128 : 32))
+        throw std::invalid_argument("not an address with its prefix length: " + address);
+
+    Request request(RTM_NEWADDR, kCreate, "add the address " + address + " to " + name);
+    auto& header = request.header<ifaddrmsg>();
+    header.ifa_family = v6 ? AF_INET6 : AF_INET;
+    header.ifa_prefixlen = length;
+    header.ifa_flags = v6 ? IFA_F_NODAD : 0;
+    header.ifa_index = number(ifindex(name));
+    const std::span<const std::uint8_t> used(bytes.data(), v6 ? 16 : 4);
+    request.put_bytes(IFA_LOCAL, used).put_bytes(IFA_ADDRESS, used);
+    if (!v6 && length < 31) {
+        std::uint32_t broadcast = 0;
+        std::memcpy(&broadcast, bytes.data(), sizeof(broadcast));
+        request.put(IFA_BROADCAST, broadcast | htonl(0xffffffffU >> length));
+    }
+    request.send();
+}
+
+void set_port(const std::string& name, const PortOptions& options) {
+    Request request(RTM_SETLINK, 0, "set options of the bridge port " + name);
+    auto& header = request.header<ifinfomsg>();
+    header.ifi_family = PF_BRIDGE;
+    header.ifi_index = index_of(name);
+    {
+        const Request::Nest port(request, IFLA_PROTINFO | NLA_F_NESTED);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_STATE, options.state);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_ISOLATED, options.isolated);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_MODE, options.hairpin);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_LEARNING, options.learning);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_UNICAST_FLOOD, options.flood);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_MCAST_FLOOD, options.multicast_flood);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_BCAST_FLOOD, options.broadcast_flood);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_LOCKED, options.locked);
+        put_if<std::uint8_t>(request, IFLA_BRPORT_NEIGH_SUPPRESS, options.neigh_suppress);
+    }
+    request.send();
+}
+
+void set_fdb(const std::string& port, const MacAddr& mac, FdbKind kind, Vid vid) {
+    Request request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add the FDB entry " + mac.text() + " at " + port);
+    const bool sticky = kind == FdbKind::sticky;
+    put_fdb(request, port, mac, neighbour_state(kind),
+            static_cast<std::uint8_t>(NTF_MASTER | (sticky ? NTF_STICKY : 0)), vid);
+    request.send();
+}
+
+void delete_fdb(const std::string& port, const MacAddr& mac, Vid vid) {
+    Request request(RTM_DELNEIGH, 0, "delete the FDB entry " + mac.text() + " at " + port);
+    put_fdb(request, port, mac, 0, NTF_MASTER, vid);
+    try {
+        request.send();
+    } catch (const NetlinkError& error) {
+        if (error.code().value() != ENOENT) throw;
+    }
+}
+
+void add_local_fdb(const std::string& bridge, const MacAddr& mac, Vid vid) {
+    Request request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add the FDB entry " + mac.text() + " at " + bridge);
+    put_fdb(request, bridge, mac, NUD_PERMANENT, NTF_SELF, vid);
+    request.send();
+}
+
+void flush_fdb(const std::string& bridge) {
+    Request request(RTM_NEWLINK, 0, "flush the FDB of " + bridge);
+    request.header<ifinfomsg>().ifi_index = index_of(bridge);
+    {
+        const Request::Nest info(request, IFLA_LINKINFO);
+        request.put_text(IFLA_INFO_KIND, "bridge");
+        const Request::Nest data(request, IFLA_INFO_DATA);
+        request.put_bytes(IFLA_BR_FDB_FLUSH, {});
+    }
+    request.send();
+}
+
+void flush_port_fdb(const std::string& port) {
+    Request request(RTM_SETLINK, 0, "flush the FDB of the bridge port " + port);
+    auto& header = request.header<ifinfomsg>();
+    header.ifi_family = PF_BRIDGE;
+    header.ifi_index = index_of(port);
+    {
+        const Request::Nest info(request, IFLA_PROTINFO | NLA_F_NESTED);
+        request.put_bytes(IFLA_BRPORT_FLUSH, {});
+    }
+    request.send();
+}
+
+std::optional<Ifindex> find_ifindex(const std::string& name) {
+    const unsigned index = ::if_nametoindex(name.c_str());
+    return index != 0 ? std::optional(Ifindex{index}) : std::nullopt;
+}
+
+Ifindex ifindex(const std::string& name) {
+    const unsigned index = ::if_nametoindex(name.c_str());
+    if (index == 0) throw_errno(errno, "find the device " + name);
+    return Ifindex{index};
+}
+
+MacAddr mac(const std::string& name) {
+    const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request = device_request(name);
+    if (!socket || ::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) throw_errno(errno, "read the address of " + name);
+    MacAddr result;
+    std::memcpy(result.bytes.data(), request.ifr_hwaddr.sa_data, result.bytes.size());
+    return result;
+}
+
+void set_sysctl(const std::string& name, const std::string& value) {
+    const std::string path = sysctl_path(name);
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file) throw_errno(errno, "open " + path);
+    if (::write(file.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size()))
+        throw_errno(errno, "write " + value + " to " + path);
+}
+
+std::string sysctl(const std::string& name) {
+    const std::string path = sysctl_path(name);
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) throw_errno(errno, "open " + path);
+    std::array<char, 256> text{};
+    const ssize_t size = ::read(file.get(), text.data(), text.size());
+    if (size < 0) throw_errno(errno, "read " + path);
+    std::string value(text.data(), static_cast<std::size_t>(size));
+    if (!value.empty() && value.back() == '\n') value.pop_back();
+    return value;
+}
+
+void disable_ipv6(const std::string& name) {
+    const std::string sysctl_name = "ipv6/conf/" + name + "/disable_ipv6";
+    // A kernel without IPv6 has nothing to disable.
+    if (::access(sysctl_path(sysctl_name).c_str(), F_OK) == 0) set_sysctl(sysctl_name, "1");
+}
+
+}  // namespace underpass::lab

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "model/rules.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <linux/if.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace underpass {
+
+namespace {
+
+// What the kernel adds to a device's MTU before it calls a frame too long to forward (is_skb_forwardable).
+constexpr std::uint32_t kVlanRoom = 4;
+
+// A source passes one frame to the kernel in this part of the time after which the kernel would forget it.
+constexpr std::uint64_t kPulsesPerAgeing = 4;
+constexpr std::uint64_t kNsPerMs = 1000000;
+
+// Root qdiscs that do nothing that an administrator asked for: XDP and bpf_redirect_peer pass them by.
+constexpr std::array<std::string_view, 5> kDefaultQdiscs = {"noqueue", "mq", "pfifo_fast", "fq_codel", "fq"};
+
+template <class Range>
+bool contains(const Range& range, const auto& value) {
+    return std::find(std::begin(range), std::end(range), value) != std::end(range);
+}
+
+template <class Value>
+const Value& find_or_default(const std::map<Ifindex, Value>& map, Ifindex index) {
+    static const Value nothing{};
+    const auto found = map.find(index);
+    return found == map.end() ? nothing : found->second;
+}
+
+// Who else looks at this bridge's frames: the reason to leave it to the kernel, or empty.
+std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& bridge) {
+    if (netfilter.unknown) return "the packet filter's rules cannot be read (" + *netfilter.unknown + ")";
+    if (!netfilter.bridge_chains.empty())
+        return fmt::format("rules see its frames: {}", fmt::join(netfilter.bridge_chains, "; "));
+    const bool calls = netfilter.call_iptables || netfilter.call_ip6tables || netfilter.call_arptables ||
+                       bridge.nf_call_iptables || bridge.nf_call_ip6tables || bridge.nf_call_arptables;
+    if (!calls) return {};
+    if (!netfilter.ip_chains.empty())
+        return fmt::format("br_netfilter shows its frames to rules: {} (sysctl net.bridge.bridge-nf-call-iptables)",
+                           fmt::join(netfilter.ip_chains, "; "));
+    if (netfilter.filter_tagged) return "br_netfilter looks into tagged frames (sysctl net.bridge.bridge-nf-filter-*)";
+    return {};
+}
+
+std::string bridge_refusal(const Host& host, const Link& link) {
+    if (!link.bridge) return "its attributes are not known yet";
+    const BridgeAttributes& bridge = *link.bridge;
+    if (!bridge.unknown.empty())
+        return fmt::format("it has attributes that this version does not know (IFLA_BR_* {})",
+                           fmt::join(bridge.unknown, ", "));
+    if (bridge.vlan_filtering) return "VLAN filtering is not supported yet (vlan_filtering 1)";
+    if (bridge.ageing_ms == 0) return "it learns no addresses (ageing_time 0)";
+    if (link.promiscuity > 0)
+        return "it is promiscuous: a capture (tcpdump) or a device on top of it wants to see every frame";
+    return governed_by(host.netfilter, bridge);
+}
+
+std::string port_refusal(const Host& host, const Link& link) {
+    if (!link.port) return "its port attributes are not known yet";
+    const PortAttributes& port = *link.port;
+    if (!port.unknown.empty())
+        return fmt::format("it has attributes that this version does not know (IFLA_BRPORT_* {})",
+                           fmt::join(port.unknown, ", "));
+    constexpr std::array<std::string_view, 6> kinds = {"", "veth", "tun", "bond", "vlan", "dummy"};
+    if (!contains(kinds, link.kind)) return fmt::format("devices of kind {} are not supported as ports yet", link.kind);
+    if (link.arp_type != ARPHRD_ETHER) return "it is not an Ethernet device";
+    if (link.switchdev) return "it is a port of a hardware switch, which forwards by itself";
+    if (port.vlan_tunnel) return "vlan_tunnel is on";
+    if (port.mrp_ring_open || port.mrp_in_open) return "it is part of an MRP ring";
+    if (port.backup_port || port.backup_nexthop) return "it has a backup_port";
+    const auto chain = host.netfilter.device_chains.find(link.name);
+    if (chain != host.netfilter.device_chains.end()) return "rules see its frames: " + chain->second;
+    return {};
+}
+
+// Why no XDP program should be on this port; empty if it may.
+std::string xdp_refusal(const Host& host, const Link& link) {
+    const DriverFacts& driver = find_or_default(host.drivers, link.index);
+    const TrafficControl& control = find_or_default(host.traffic_control, link.index);
+    if (link.kind == "tun") return "a guest or a process is behind the tap: XDP would lose its unfinished checksums";
+    if (!link.kind.empty() && link.kind != "veth") return fmt::format("a {} device runs no native XDP", link.kind);
+    if (link.kind == "veth") {
+        if (!driver.peer) return "its other end cannot be looked at, so frames with unfinished checksums may come";
+        if (driver.peer->checksum_offload)
+            return "a local stack is behind it: XDP would take TSO from it and lose its unfinished checksums "
+                   "(there: ethtool -K DEVICE tx off)";
+        if (driver.peer->vlan_offload)
+            return "its other end keeps VLAN tags beside the bytes, where XDP cannot see them "
+                   "(there: ethtool -K DEVICE txvlan off tx-vlan-stag-hw-insert off)";
+    }
+    if (!driver.native_xdp.value_or(false))
+        return fmt::format("the driver {} has no native XDP", driver.driver.empty() ? "of it" : driver.driver);
+    if (driver.strips_vlan.value_or(false))
+        return fmt::format("it strips VLAN tags, which XDP then cannot see (ethtool -K {} rxvlan off)", link.name);
+    if (control.foreign_ingress || control.foreign_egress) return "other TC filters on it would be passed by";
+    if (!contains(kDefaultQdiscs, link.qdisc))
+        return fmt::format("XDP would pass by its qdisc {}, which somebody has set up", link.qdisc);
+    return {};
+}
+
+bool is_xdp_target(const Host& host, const Link& link) {
+    const DriverFacts& driver = find_or_default(host.drivers, link.index);
+    // A veth loses frames in silence unless its peer is known to run NAPI. Other drivers are ready once they run a
+    // program, and every port with `xdp` does; those that know better say so.
+    return link.kind == "veth" ? driver.xdp_target.value_or(false) : driver.xdp_target.value_or(true);
+}
+
+// bpf_redirect_peer passes by the port's qdisc and egress filters and the peer's XDP: right where there are none.
+std::optional<MacAddr> right_peer(const Host& host, const Link& link) {
+    const DriverFacts& driver = find_or_default(host.drivers, link.index);
+    const TrafficControl& control = find_or_default(host.traffic_control, link.index);
+    if (link.kind != "veth" || !link.lower_netnsid || *link.lower_netnsid < 0 || !driver.peer) return std::nullopt;
+    if (!driver.peer->up || driver.peer->has_xdp || link.qdisc != "noqueue" || control.foreign_egress)
+        return std::nullopt;
+    return driver.peer->mac;
+}
+
+device device_record(const Host& host, const Link& bridge, const Link& link, const PortPlan& plan, bool bridge_fast) {
+    device record{};
+    record.ifindex = number(link.index);
+    record.bridge = number(bridge.index);
+    record.flags = DEVICE_PRESENT;
+    const BridgeAttributes attributes = bridge.bridge.value_or(BridgeAttributes{});
+    // While the topology changes the kernel forgets an address after forward_delay.
+    const std::uint64_t forgets_ms =
+        attributes.stp ? std::min(attributes.ageing_ms, attributes.forward_delay_ms) : attributes.ageing_ms;
+    record.pulse_ns = forgets_ms * kNsPerMs / kPulsesPerAgeing;
+    if (!link.port) return record;
+
+    const PortAttributes& port = *link.port;
+    const bool up = (link.flags & IFF_UP) != 0 && link.carrier;
+    const auto set = [&record](bool condition, device_flags flag) {
+        if (condition) record.flags |= flag;
+    };
+    set(up && port.state == PortState::forwarding, DEVICE_FORWARDING);
+    // On a locked port an unauthorised source is dropped, not learned.
+    set((port.state == PortState::forwarding || port.state == PortState::learning) && port.learning && !port.locked,
+        DEVICE_LEARNS);
+    set(bridge_fast && plan.refusal.empty(), DEVICE_INGRESS);
+    set(bridge_fast && plan.refusal.empty(), DEVICE_EGRESS);
+    set(port.isolated, DEVICE_ISOLATED);
+    set(host.vlan_devices, DEVICE_VLAN_UPPERS);
+    set(host.netfilter.call_iptables || attributes.nf_call_iptables, DEVICE_BRNF_IPV4);
+    set(host.netfilter.call_ip6tables || attributes.nf_call_ip6tables, DEVICE_BRNF_IPV6);
+
+    std::uint32_t mtu = link.mtu;
+    if (plan.peer) mtu = std::min(mtu, find_or_default(host.drivers, link.index).peer->mtu);
+    // br_netfilter fragments what is longer than the MTU; without it the kernel leaves room for a tag.
+    const bool netfilter = (record.flags & (DEVICE_BRNF_IPV4 | DEVICE_BRNF_IPV6)) != 0;
+    record.max_len = mtu + ETH_HLEN + (netfilter ? 0 : kVlanRoom);
+    return record;
+}
+
+std::string tc_why(const Link& link, const PortPlan& plan) {
+    if (plan.peer) return "a local stack is behind it: frames for it go straight into its namespace";
+    if (link.kind == "veth" || link.kind == "tun") return "a local stack is behind it: TC keeps TSO and checksums whole";
+    return "TC works on every device";
+}
+
+// Decides about XDP once all ports are known: it pays only where it can reach another port.
+void choose_xdp(BridgePlan& plan, const Host& host) {
+    if (plan.choice == HookChoice::tc) return;
+    std::size_t able = 0;
+    for (const PortPlan& port : plan.ports) able += port.refusal.empty() && port.xdp_refusal.empty() ? 1 : 0;
+    for (PortPlan& port : plan.ports) {
+        if (!port.refusal.empty() || !port.xdp_refusal.empty()) continue;
+        if (plan.choice == HookChoice::automatic && able < 2) {
+            port.xdp_refusal = "no other port of the bridge can be reached by XDP";
+            continue;
+        }
+        const Link& link = host.links.at(port.index);
+        port.xdp = true;
+        port.xdp_target = is_xdp_target(host, link);
+        port.why = link.kind == "veth" ? "it carries frames as a wire does: no skb is made"
+                                       : "its driver runs XDP natively: no skb is made";
+        port.cost = link.kind == "veth" ? "the peer's TSO and GSO stay off while XDP is on"
+                                        : "some drivers reset the link when a program comes or goes";
+        if (!port.xdp_target) port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
+    }
+}
+
+}  // namespace
+
+std::optional<HookChoice> Selection::choice(const std::string& bridge) const {
+    const auto found = bridges.find(bridge);
+    if (found != bridges.end()) return found->second;
+    return except.contains(bridge) ? std::nullopt : all;
+}
+
+BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {
+    BridgePlan plan;
+    plan.index = bridge.index;
+    plan.name = bridge.name;
+    plan.choice = choice;
+    plan.refusal = bridge_refusal(host, bridge);
+    for (const auto& [index, link] : host.links) {
+        if (link.master != bridge.index) continue;
+        PortPlan port;
+        port.index = index;
+        port.name = link.name;
+        port.refusal = port_refusal(host, link);
+        const auto failure = attach_failures.find(index);
+        const bool failed = failure != attach_failures.end();
+        if (port.refusal.empty() && failed && failure->second.hook == Hook::tc) port.refusal = failure->second.why;
+        if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, link);
+        if (port.xdp_refusal.empty() && failed && failure->second.hook == Hook::xdp) port.xdp_refusal = failure->second.why;
+        if (port.refusal.empty()) port.peer = right_peer(host, link);
+        port.why = tc_why(link, port);
+        plan.ports.push_back(std::move(port));
+    }
+    choose_xdp(plan, host);
+    for (PortPlan& port : plan.ports) {
+        // Whoever asked for XDP by name gets XDP or is told why not.
+        if (choice == HookChoice::xdp && port.refusal.empty() && !port.xdp) port.refusal = "no XDP here: " + port.xdp_refusal;
+        port.record = device_record(host, bridge, host.links.at(port.index), port, plan.refusal.empty());
+    }
+    return plan;
+}
+
+Plan make_plan(const Host& host, const Selection& selection, const AttachFailures& attach_failures) {
+    Plan plan;
+    for (const auto& [index, link] : host.links) {
+        if (link.kind != "bridge") continue;
+        if (const auto choice = selection.choice(link.name))
+            plan.emplace(index, plan_bridge(host, link, *choice, attach_failures));
+    }
+    return plan;
+}
+
+std::optional<FdbWanted> wanted_fdb(const Host& host, const Plan& plan, const FdbKey& key) {
+    const auto record = host.fdb.find(key);
+    if (record == host.fdb.end()) return std::nullopt;
+    const auto bridge = plan.find(key.bridge);
+    if (bridge == plan.end()) return std::nullopt;
+    // A locked entry authorises nobody.
+    if (record->second.locked) return std::nullopt;
+    FdbWanted wanted;
+    wanted.port = record->second.port;
+    if (record->second.local) {
+        wanted.flags = FDB_LOCAL;
+        return wanted;
+    }
+    const auto& ports = bridge->second.ports;
+    const auto port = std::find_if(ports.begin(), ports.end(),
+                                   [&wanted](const PortPlan& candidate) { return candidate.index == wanted.port; });
+    if (port == ports.end()) return std::nullopt;
+    if (record->second.sticky) wanted.flags |= FDB_STICKY;
+    if (port->peer == key.mac) wanted.flags |= FDB_PEER;
+    return wanted;
+}
+
+}  // namespace underpass

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The rules: may this be fast, by which hook, with which record in the maps? Pure: a host's state and a person's choice
+// in, a plan with its reasons out. What the rules do not know is left to the kernel, as a switch driver does, and the
+// plan says which attribute it was.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "maps/device.h"
+#include "maps/fdb.h"
+#include "model/host.h"
+
+namespace underpass {
+
+// What a person asked for: bridges by name, or all there are and will be, but for those named in `except`.
+struct Selection {
+    std::optional<HookChoice> all;
+    std::map<std::string, HookChoice> bridges;
+    std::set<std::string> except;
+
+    bool operator==(const Selection&) const = default;
+    bool empty() const { return !all && bridges.empty(); }
+    std::optional<HookChoice> choice(const std::string& bridge) const;
+};
+
+struct PortPlan {
+    Ifindex index = Ifindex::none;
+    std::string name;
+    std::string refusal;  // why the port is left to the kernel; empty: it goes fast
+    bool xdp = false;     // the XDP program as well as the TC program, which every port of the bridge has
+    bool xdp_target = false;  // an XDP redirect reaches it without loss
+    std::optional<MacAddr> peer;  // address of the device behind it, where bpf_redirect_peer to it is right
+    std::string why;          // why this hook
+    std::string cost;         // what it takes away; empty: nothing
+    std::string xdp_refusal;  // why not XDP; empty if it is, or was not asked for
+    device record{};          // for the devices map; flags 0 where the port is refused as a whole
+
+    Hook hook() const { return !refusal.empty() ? Hook::kernel : xdp ? Hook::xdp : Hook::tc; }
+};
+
+struct BridgePlan {
+    Ifindex index = Ifindex::none;
+    std::string name;
+    HookChoice choice = HookChoice::automatic;
+    std::string refusal;  // why the bridge as a whole is left to the kernel; empty: it goes fast
+    std::vector<PortPlan> ports;  // in the order of their index
+};
+
+using Plan = std::map<Ifindex, BridgePlan>;
+
+// Bridges of `host` that `selection` names, each with all its ports. `attach_failures`: hooks that the kernel refused
+// when they were tried, by device, with its words.
+struct AttachFailure {
+    Hook hook = Hook::xdp;
+    std::string why;
+
+    bool operator==(const AttachFailure&) const = default;
+};
+using AttachFailures = std::map<Ifindex, AttachFailure>;
+
+BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures);
+Plan make_plan(const Host& host, const Selection& selection, const AttachFailures& attach_failures);
+
+// What the fdb map should hold for `key`, apart from the slot; absent: no entry.
+struct FdbWanted {
+    Ifindex port = Ifindex::none;  // none: the bridge itself (then local)
+    std::uint8_t flags = 0;        // enum fdb_flags
+
+    bool operator==(const FdbWanted&) const = default;
+};
+std::optional<FdbWanted> wanted_fdb(const Host& host, const Plan& plan, const FdbKey& key);
+
+}  // namespace underpass

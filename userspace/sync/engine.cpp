@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "sync/engine.h"
+
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+
+#include "netlink/decode.h"
+
+namespace underpass {
+
+namespace {
+
+constexpr std::chrono::milliseconds kCoalesce{1};   // additions wait this long for others
+constexpr std::chrono::milliseconds kAudit{1000};   // what makes no events is looked at this often
+NetlinkSocket route_event_socket() {
+    constexpr std::array<std::uint32_t, 3> groups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC};
+    return NetlinkSocket(NETLINK_ROUTE, groups);
+}
+
+NetlinkSocket filter_event_socket() {
+    constexpr std::array<std::uint32_t, 1> groups = {NFNLGRP_NFTABLES};
+    return NetlinkSocket(NETLINK_NETFILTER, groups);
+}
+
+std::optional<NetlinkSocket> driver_event_socket() {
+    const auto group = netdev_event_group();
+    if (!group) return std::nullopt;
+    return NetlinkSocket(NETLINK_GENERIC, std::span(&*group, 1));
+}
+
+}  // namespace
+
+Engine::Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size)
+    : pins_(pins),
+      state_(std::move(state)),
+      programs_(Programs::load(pins, fdb_size)),
+      route_events_(route_event_socket()),
+      filter_events_(filter_event_socket()),
+      driver_events_(driver_event_socket()),
+      reconciler_(programs_.fdb_size),
+      writer_(programs_) {
+    statistics_.started = Clock::now();
+    next_audit_ = statistics_.started + kAudit;
+    if (programs_.adopted())
+        reconciler_.adopt(programs_.devices.entries(), programs_.fdb.entries(), programs_.tx_ports.entries());
+    for (const std::uint32_t ifindex : pinned_tc_devices(pins_)) state_.attached.try_emplace(Ifindex{ifindex});
+    for (auto& [device, attached] : state_.attached)
+        if (!attached.xdp && xdp_is_attached(number(device))) attached.xdp = XdpMethod::single;
+    resync();
+    programs_.pin(pins_);
+}
+
+BridgePlan Engine::consider(const Link& bridge, HookChoice choice) const {
+    return plan_bridge(host(), bridge, choice, failures_);
+}
+
+std::vector<int> Engine::event_fds() const {
+    std::vector<int> fds = {route_events_.fd(), filter_events_.fd()};
+    if (driver_events_) fds.push_back(driver_events_->fd());
+    return fds;
+}
+
+void Engine::select(Selection selection) {
+    state_.selection = std::move(selection);
+    failures_.clear();
+    mirror_.mark_plan();
+    on_events();
+    write_pending();
+    write_state(RunDirectory::of_this_namespace(), state_);
+    programs_.heartbeat.beat();
+}
+
+void Engine::resync() {
+    statistics_.resyncs++;
+    mirror_.begin_resync();
+    survey_.dump([this](const Event& event) { mirror_.apply(event); });
+    mirror_.finish_resync();
+    judge();
+    statistics_.resynced = Clock::now();
+}
+
+void Engine::on_events() {
+    const auto take = [this](const nlmsghdr* message) {
+        const auto event = decode_event(message);
+        if (!event) return;
+        statistics_.events++;
+        mirror_.apply(*event);
+    };
+    const auto take_driver = [this](const nlmsghdr* message) {
+        if (const auto event = decode_netdev_event(message)) mirror_.apply(*event);
+    };
+    if (filter_events_.drain(take) == Drained::overrun) mirror_.apply(RulesetChanged{});
+    if (driver_events_ && driver_events_->drain(take_driver) == Drained::overrun)
+        for (const Ifindex port : ports_of(host())) mirror_.apply(DriverChanged{port});
+    if (route_events_.drain(take) == Drained::overrun) {
+        statistics_.overruns++;
+        programs_.heartbeat.distrust();  // events are missing: nothing is certain until the dump is in
+        spdlog::warn("events were lost (ENOBUFS): reading everything anew");
+        resync();
+        return;
+    }
+    judge();
+}
+
+// What the mirror took in is judged: removals are written before anything slow is asked.
+void Engine::judge() {
+    Dirty dirty = mirror_.take_dirty();
+    remove_first(dirty.fdb);
+    const std::set<Ifindex> ports = ports_of(host());
+    const auto only_ports = [&ports](std::set<Ifindex>& devices) {
+        std::erase_if(devices, [&ports](Ifindex device) { return !ports.contains(device); });
+    };
+    only_ports(dirty.probe);
+    only_ports(dirty.traffic_control);
+    if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
+    if (dirty.plan || dirty.ruleset) {
+        // First with what was known of drivers, so that a port that left or stopped does not wait for the probes.
+        Plan plan = make_plan(host(), selection(), failures_);
+        for (auto& [index, bridge] : plan)
+            for (PortPlan& port : bridge.ports)
+                if (!tc_current_.contains(port.index)) {
+                    port.record.flags &= ~static_cast<std::uint32_t>(DEVICE_INGRESS | DEVICE_EGRESS);
+                    port.xdp_target = false;
+                }
+        write(reconciler_.reconcile_devices(plan));
+    }
+    if (!dirty.probe.empty()) survey_.probe(mirror_.host(), dirty.probe);
+    if (!dirty.traffic_control.empty()) survey_.read_traffic_control(mirror_.host(), dirty.traffic_control);
+    if (dirty.plan || dirty.ruleset || !dirty.probe.empty() || !dirty.traffic_control.empty()) {
+        Plan plan = make_plan(host(), selection(), failures_);
+        // A hook that the kernel refused changes the plan; each device can refuse each hook once.
+        while (attach_missing(plan)) plan = make_plan(host(), selection(), failures_);
+        write(reconciler_.reconcile_devices(plan));
+        plan_ = std::move(plan);
+        detach_unwanted();
+    }
+    if (reconciler_.take_fdb_stale()) write(reconciler_.reconcile_all_fdb(host(), plan_));
+}
+
+void Engine::remove_first(const std::set<FdbKey>& keys) {
+    if (keys.empty()) return;
+    Operations operations;
+    for (const FdbKey& key : keys) reconciler_.remove_outdated(host(), plan_, key, operations);
+    write(operations);
+    if (pending_.empty()) pending_since_ = Clock::now();
+    pending_.insert(keys.begin(), keys.end());
+}
+
+void Engine::write(const Operations& operations) {
+    for (const Operation& operation : writer_.apply(operations)) {
+        reconciler_.failed(operation);
+        spdlog::error("a map update failed: {}", writer_.last_failure());
+    }
+}
+
+bool Engine::attach_missing(const Plan& plan) {
+    bool refused = false;
+    const State before = state_;
+    const auto attempt = [&](Ifindex device, Hook hook, std::set<Ifindex>& current, const auto& attach) {
+        const auto failure = failures_.find(device);
+        if (current.contains(device) || (failure != failures_.end() && failure->second.hook == hook)) return;
+        try {
+            attach(number(device), state_.attached[device]);
+            current.insert(device);
+        } catch (const std::exception& error) {
+            failures_[device] = {hook, error.what()};
+            refused = true;
+        }
+    };
+    for (const auto& [index, bridge] : plan) {
+        for (const PortPlan& port : bridge.ports) {
+            attempt(port.index, Hook::tc, tc_current_, [this](std::uint32_t ifindex, Attached& attached) {
+                const TcAttachment tc = attach_tc(programs_, pins_, ifindex);
+                attached.tc = tc.method;
+                attached.made_qdisc = attached.made_qdisc || tc.made_qdisc;
+            });
+            if (!port.xdp || !tc_current_.contains(port.index)) continue;
+            attempt(port.index, Hook::xdp, xdp_current_, [this](std::uint32_t ifindex, Attached& attached) {
+                attached.xdp = attach_xdp(programs_, ifindex);
+            });
+        }
+    }
+    if (state_ != before) write_state(RunDirectory::of_this_namespace(), state_);
+    return refused;
+}
+
+void Engine::detach_unwanted() {
+    const State before = state_;
+    std::map<Ifindex, const PortPlan*> wanted;
+    for (const auto& [index, bridge] : plan_)
+        for (const PortPlan& port : bridge.ports) wanted[port.index] = &port;
+    std::erase_if(state_.attached, [&](auto& device) {
+        auto& [index, attached] = device;
+        const auto port = wanted.find(index);
+        if (attached.xdp && (port == wanted.end() || !port->second->xdp)) {
+            detach_xdp(number(index));
+            attached.xdp.reset();
+            xdp_current_.erase(index);
+        }
+        if (port != wanted.end()) return false;
+        const auto control = host().traffic_control.find(index);
+        const bool alone = control == host().traffic_control.end() ||
+                           (!control->second.foreign_ingress && !control->second.foreign_egress);
+        detach_tc(pins_, number(index), attached.made_qdisc && alone);
+        tc_current_.erase(index);
+        failures_.erase(index);
+        return true;
+    });
+    if (state_ != before) write_state(RunDirectory::of_this_namespace(), state_);
+}
+
+std::optional<std::chrono::milliseconds> Engine::flush(Clock::time_point now) {
+    if (pending_.empty()) return std::nullopt;
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - pending_since_);
+    if (waited < kCoalesce) return kCoalesce - waited;
+    write_pending();
+    return std::nullopt;
+}
+
+void Engine::write_pending() {
+    Operations operations;
+    for (const FdbKey& key : pending_) reconciler_.reconcile_fdb(host(), plan_, key, operations);
+    pending_.clear();
+    write(operations);
+}
+
+void Engine::on_tick(Clock::time_point now) {
+    const QuickFacts facts = read_quick_facts();
+    if (facts != quick_facts_) {
+        quick_facts_ = facts;
+        mirror_.apply(RulesetChanged{});
+    }
+    on_events();
+    if (now >= next_audit_) {
+        next_audit_ = now + kAudit;
+        audit();
+    }
+    programs_.heartbeat.beat();
+}
+
+// Attributes that change without an event: what is at the other end of a veth, a hook that somebody else removed.
+void Engine::audit() {
+    std::set<Ifindex> devices;
+    for (const auto& [index, bridge] : plan_)
+        for (const PortPlan& port : bridge.ports) devices.insert(port.index);
+    const auto drivers = host().drivers;
+    survey_.probe(mirror_.host(), devices);
+    bool changed = drivers != host().drivers;
+    for (const Ifindex device : devices) {
+        if (!tc_current_.contains(device) || tc_is_attached(programs_, pins_, number(device))) continue;
+        spdlog::warn("the TC program was taken off device {}: putting it back", number(device));
+        tc_current_.erase(device);
+        changed = true;
+    }
+    if (changed) mirror_.mark_plan();
+    restore_distrusted();
+    judge();
+}
+
+std::uint64_t Engine::moved_sources() const {
+    static const std::size_t cpus = possible_cpus();
+    std::uint64_t total = 0;
+    for (const auto& [index, bridge] : plan_)
+        for (const PortPlan& port : bridge.ports)
+            if (const auto slot = reconciler_.slot_of(port.index))
+                for (const device_counters& counters : programs_.counters.lookup(*slot, cpus))
+                    total += counters.by_reason[REASON_SOURCE_MOVED].packets;
+    return total;
+}
+
+// The program distrusts an entry whose source it saw elsewhere. Mostly the kernel then moves it, and the event writes
+// it anew; where the kernel did not (a spoofed frame that a rule dropped), it is written anew here. That is safe
+// whatever happened: what is written is unconfirmed.
+void Engine::restore_distrusted() {
+    const std::uint64_t moved = moved_sources();
+    if (moved == moved_seen_) return;
+    moved_seen_ = moved;
+    Operations operations;
+    for (const auto& [key, entry] : programs_.fdb.entries())
+        if (entry.distrusted) reconciler_.rewrite(key, operations);
+    write(operations);
+}
+
+void Engine::take_down() {
+    programs_.heartbeat.distrust();
+    select({});
+    programs_.heartbeat.distrust();
+    clean_up(pins_, state_);
+    state_ = {};
+}
+
+}  // namespace underpass

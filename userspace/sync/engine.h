@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The engine keeps the programs, their attachments and their maps in step with the kernel: events -> mirror -> rules ->
+// reconcile -> writer. A start, lost events and an adopted predecessor all take the same way: dump everything, judge
+// everything, write the difference.
+//
+// The maps are believed (the heartbeat beats) only when every event that has arrived has been written.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "loader/attach.h"
+#include "loader/object.h"
+#include "model/rules.h"
+#include "netlink/netfilter.h"
+#include "netlink/socket.h"
+#include "sync/mirror.h"
+#include "sync/reconcile.h"
+#include "sync/state.h"
+#include "sync/survey.h"
+#include "sync/writer.h"
+
+namespace underpass {
+
+class Engine {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    struct Statistics {
+        std::uint64_t events = 0;
+        std::uint64_t resyncs = 0;
+        std::uint64_t overruns = 0;
+        Clock::time_point started;
+        Clock::time_point resynced;
+    };
+
+    // Loads the programs and adopts what `state` says an earlier daemon left. Nothing is attached yet.
+    Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size);
+
+    // Makes `selection` true: attaches, writes, beats. Returns when it is.
+    void select(Selection selection);
+    const Selection& selection() const { return state_.selection; }
+    // Whether the rules would take the bridge, without changing anything.
+    BridgePlan consider(const Link& bridge, HookChoice choice) const;
+
+    // Descriptors to wait for; call on_events() when one is readable.
+    std::vector<int> event_fds() const;
+    void on_events();
+    // Every kTick: beats, polls what makes no events, looks again at what failed.
+    void on_tick(Clock::time_point now);
+    // Writes additions that have waited long enough. The time after which to call it again; absent: nothing waits.
+    std::optional<std::chrono::milliseconds> flush(Clock::time_point now);
+
+    // Detaches everything and removes the pins.
+    void take_down();
+    // Forces a full dump, as lost events do.
+    void resync();
+
+    const Host& host() const { return mirror_.host(); }
+    const Plan& plan() const { return plan_; }
+    const Programs& programs() const { return programs_; }
+    const Reconciler& reconciler() const { return reconciler_; }
+    const Writer& writer() const { return writer_; }
+    const Statistics& statistics() const { return statistics_; }
+    const State& state() const { return state_; }
+
+    static constexpr std::chrono::milliseconds kTick{50};
+
+private:
+    void judge();
+    void write(const Operations& operations);
+    void remove_first(const std::set<FdbKey>& keys);
+    // True if the kernel refused a hook, which changes the plan.
+    bool attach_missing(const Plan& plan);
+    void detach_unwanted();
+    void write_pending();
+    void restore_distrusted();
+    void audit();
+    std::uint64_t moved_sources() const;
+
+    PinDirectory pins_;
+    State state_;
+    Programs programs_;
+    Survey survey_;
+    NetlinkSocket route_events_;
+    NetlinkSocket filter_events_;
+    std::optional<NetlinkSocket> driver_events_;  // kernels before 6.3 have none
+    Mirror mirror_;
+    Reconciler reconciler_;
+    Writer writer_;
+    Plan plan_;
+    AttachFailures failures_;
+    std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
+    std::set<Ifindex> xdp_current_;
+    std::set<FdbKey> pending_;    // additions that wait to be written together
+    Clock::time_point pending_since_;
+    QuickFacts quick_facts_;
+    Clock::time_point next_audit_;
+    std::uint64_t moved_seen_ = 0;
+    Statistics statistics_;
+};
+
+}  // namespace underpass

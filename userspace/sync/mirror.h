@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The mirror: the kernel's events become the model. Pure: no system calls, no time. Says what each event touched, so
+// that only that is judged again.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "model/event.h"
+
+namespace underpass {
+
+// What changed since the last look.
+struct Dirty {
+    bool plan = false;      // something the rules for devices read
+    bool ruleset = false;   // the packet filter is to be read again
+    std::set<Ifindex> probe;            // drivers to be asked again
+    std::set<Ifindex> traffic_control;  // devices whose filters are to be read again
+    std::set<FdbKey> fdb;
+};
+
+class Mirror {
+public:
+    // Takes one event into the model.
+    void apply(const Event& event);
+
+    Host& host() { return host_; }
+    const Host& host() const { return host_; }
+
+    // The changes since the last call.
+    Dirty take_dirty();
+    // The plan is to be made anew though the host is as it was: what was asked for has changed.
+    void mark_plan() { dirty_.plan = true; }
+
+    // Forgets links and FDB: a full dump follows, event by event, on which finish_resync() closes. Entries that the
+    // dump does not name are gone.
+    void begin_resync();
+    void finish_resync();
+
+private:
+    void apply(const LinkChanged& event);
+    void apply(const LinkGone& event);
+    void apply(const PortChanged& event);
+    void apply(const PortGone& event);
+    void apply(const FdbChanged& event);
+    void apply(const FdbGone& event);
+    void apply(const TrafficControlChanged& event);
+    void apply(const RulesetChanged& event);
+    void apply(const DriverChanged& event);
+
+    Host host_;
+    Dirty dirty_;
+    std::map<Ifindex, Link> links_before_;
+    std::map<FdbKey, FdbRecord> fdb_before_;
+};
+
+}  // namespace underpass

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "sync/reconcile.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <string_view>
+
+namespace underpass {
+
+namespace {
+
+std::uint32_t place_of(Ifindex device) { return number(device) % DEVICE_INDEX_SIZE; }
+
+bool same(const device& a, const device& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+FdbKey from_map_key(const fdb_key& key) {
+    FdbKey result{Ifindex{key.bridge}, Vid{key.vid}, {}};
+    std::copy(std::begin(key.mac), std::end(key.mac), result.mac.bytes.begin());
+    return result;
+}
+
+}  // namespace
+
+bool is_removal(const Operation& operation) {
+    return std::holds_alternative<EraseFdb>(operation) || std::holds_alternative<ClearDevice>(operation) ||
+           std::holds_alternative<ClearTarget>(operation);
+}
+
+fdb_key to_map_key(const FdbKey& key) {
+    fdb_key result{number(key.bridge), number(key.vid), {}};
+    std::copy(key.mac.bytes.begin(), key.mac.bytes.end(), std::begin(result.mac));
+    return result;
+}
+
+std::size_t Reconciler::KeyHash::operator()(const fdb_key& key) const noexcept {
+    return std::hash<std::string_view>{}(std::string_view(reinterpret_cast<const char*>(&key), sizeof(key)));
+}
+
+bool Reconciler::KeyEqual::operator()(const fdb_key& a, const fdb_key& b) const noexcept {
+    return std::memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+Reconciler::Reconciler(std::size_t fdb_size) : fdb_size_(fdb_size) {
+    for (std::uint32_t slot = 1; slot < DEVICE_SLOTS; slot++) free_.push_back(slot);
+}
+
+void Reconciler::adopt(const std::vector<std::pair<std::uint32_t, device>>& devices,
+                       const std::vector<std::pair<fdb_key, fdb_entry>>& fdb,
+                       const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets) {
+    for (const auto& [slot, record] : devices) {
+        if (slot == 0 || record.flags == 0) continue;
+        devices_[Ifindex{record.ifindex}] = {slot, record, std::nullopt};
+        places_[place_of(Ifindex{record.ifindex})] = Ifindex{record.ifindex};
+        std::erase(free_, slot);
+    }
+    for (const auto& [key, entry] : fdb) fdb_[key] = {entry.slot, entry.flags};
+    for (const auto& [slot, ifindex] : targets)
+        if (ifindex != 0) targets_[slot] = ifindex;
+    fdb_stale_ = true;
+}
+
+std::optional<std::uint32_t> Reconciler::take_slot() {
+    if (free_.empty()) return std::nullopt;
+    const std::uint32_t slot = free_.front();
+    free_.pop_front();
+    return slot;
+}
+
+std::optional<std::uint32_t> Reconciler::slot_of(Ifindex device) const {
+    const auto found = devices_.find(device);
+    return found == devices_.end() ? std::nullopt : std::optional(found->second.slot);
+}
+
+Operations Reconciler::reconcile_devices(Plan& plan) {
+    Operations operations;
+    std::map<Ifindex, const PortPlan*> wanted;
+    for (auto& [bridge, of_bridge] : plan)
+        for (auto& port : of_bridge.ports) wanted[port.index] = &port;
+
+    // What is not a port any more, or of another bridge, gives its slot back.
+    for (auto held = devices_.begin(); held != devices_.end();) {
+        const auto port = wanted.find(held->first);
+        const Slot& slot = held->second;
+        if (port != wanted.end() && port->second->record.bridge == slot.record.bridge) {
+            ++held;
+            continue;
+        }
+        if (targets_.erase(slot.slot) != 0) operations.push_back(ClearTarget{slot.slot});
+        operations.push_back(ClearDevice{slot.slot, slot.record.ifindex});
+        places_.erase(place_of(held->first));
+        free_.push_back(slot.slot);
+        fdb_stale_ = true;
+        held = devices_.erase(held);
+    }
+
+    for (auto& [bridge, of_bridge] : plan) {
+        for (PortPlan& port : of_bridge.ports) {
+            auto held = devices_.find(port.index);
+            if (held == devices_.end()) {
+                const auto place = places_.find(place_of(port.index));
+                if (place != places_.end()) {
+                    port.refusal = "its place in the device index is taken by device " +
+                                   std::to_string(number(place->second)) + ": make the device anew";
+                    continue;
+                }
+                const auto slot = take_slot();
+                if (!slot) {
+                    port.refusal = "all " + std::to_string(DEVICE_SLOTS - 1) + " device slots are in use";
+                    continue;
+                }
+                places_[place_of(port.index)] = port.index;
+                held = devices_.emplace(port.index, Slot{*slot, {}, std::nullopt}).first;
+                fdb_stale_ = true;
+            }
+            Slot& slot = held->second;
+            if (slot.peer != port.peer) fdb_stale_ = true;
+            slot.peer = port.peer;
+            // A target goes before the flags that let frames go there, and comes after.
+            if (!port.xdp_target && targets_.erase(slot.slot) != 0) operations.push_back(ClearTarget{slot.slot});
+            if (!same(slot.record, port.record)) {
+                slot.record = port.record;
+                operations.push_back(WriteDevice{slot.slot, port.record});
+            }
+            if (port.xdp_target && targets_.emplace(slot.slot, number(port.index)).second)
+                operations.push_back(WriteTarget{slot.slot, number(port.index)});
+        }
+    }
+    std::stable_partition(operations.begin(), operations.end(), is_removal);
+    return operations;
+}
+
+std::optional<Reconciler::Held> Reconciler::wanted(const Host& host, const Plan& plan, const FdbKey& key) const {
+    const auto entry = wanted_fdb(host, plan, key);
+    if (!entry) return std::nullopt;
+    if (entry->flags & FDB_LOCAL) return Held{0, entry->flags};
+    const auto slot = slot_of(entry->port);
+    return slot ? std::optional(Held{*slot, entry->flags}) : std::nullopt;
+}
+
+void Reconciler::remove_outdated(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations) {
+    left_out_.erase(key);
+    const auto held = fdb_.find(to_map_key(key));
+    if (held == fdb_.end() || wanted(host, plan, key) == held->second) return;
+    operations.push_back(EraseFdb{held->first});
+    fdb_.erase(held);
+}
+
+void Reconciler::reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations) {
+    remove_outdated(host, plan, key, operations);
+    const auto entry = wanted(host, plan, key);
+    const fdb_key map_key = to_map_key(key);
+    if (!entry || fdb_.contains(map_key)) return;
+    // A full map is no failure: the entry's frames go the kernel's way as "unknown".
+    if (fdb_.size() >= fdb_size_) {
+        left_out_.insert(key);
+        return;
+    }
+    fdb_[map_key] = *entry;
+    operations.push_back(WriteFdb{map_key, fdb_entry{entry->slot, entry->flags, 0, 0, 0, 0}});
+}
+
+bool Reconciler::take_fdb_stale() {
+    const bool room = !left_out_.empty() && fdb_.size() < fdb_size_;
+    return std::exchange(fdb_stale_, false) || room;
+}
+
+Operations Reconciler::reconcile_all_fdb(const Host& host, const Plan& plan) {
+    left_out_.clear();
+    Operations operations;
+    std::vector<FdbKey> gone;
+    for (const auto& [map_key, held] : fdb_) {
+        const FdbKey key = from_map_key(map_key);
+        if (!host.fdb.contains(key)) gone.push_back(key);
+    }
+    for (const FdbKey& key : gone) reconcile_fdb(host, plan, key, operations);
+    for (const auto& [key, record] : host.fdb) reconcile_fdb(host, plan, key, operations);
+    std::stable_partition(operations.begin(), operations.end(), is_removal);
+    return operations;
+}
+
+void Reconciler::failed(const Operation& operation) {
+    // Removals of what is not there do not fail; so a failed one means that the map itself is broken, and the entry
+    // is kept as unknown: the next reconcile tries again.
+    if (const auto* write = std::get_if<WriteFdb>(&operation)) fdb_.erase(write->key);
+    if (const auto* write = std::get_if<WriteDevice>(&operation)) {
+        const auto held = devices_.find(Ifindex{write->record.ifindex});
+        if (held != devices_.end()) held->second.record = {};
+    }
+    if (const auto* write = std::get_if<WriteTarget>(&operation)) targets_.erase(write->slot);
+    if (const auto* erase = std::get_if<EraseFdb>(&operation)) fdb_[erase->key] = {};
+    if (const auto* clear = std::get_if<ClearTarget>(&operation)) targets_[clear->slot] = 0;
+}
+
+void Reconciler::rewrite(const fdb_key& key, Operations& operations) {
+    const auto held = fdb_.find(key);
+    if (held == fdb_.end()) return;
+    operations.push_back(EraseFdb{key});
+    operations.push_back(WriteFdb{key, fdb_entry{held->second.slot, held->second.flags, 0, 0, 0, 0}});
+}
+
+}  // namespace underpass

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Wanted against actual: which map operations bring the maps in step with the plan, in which order. Pure; what it
+// believes to be in the maps is corrected by the writer's results and, at the start, by what the maps hold.
+//
+// Order: what takes trust away comes first (FDB entries, then device flags), then what gives it (devices, then FDB
+// entries). A slot stands for one device in one bridge; a freed one is used again as late as possible, so that no
+// entry and no running program can take the new device for the old.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "model/rules.h"
+
+namespace underpass {
+
+struct EraseFdb {
+    fdb_key key;
+};
+struct WriteFdb {
+    fdb_key key;
+    fdb_entry entry;  // unconfirmed; pulse_ns 0: the writer sets the time
+};
+struct WriteDevice {
+    std::uint32_t slot;
+    device record;
+};
+// The slot's record is zero from now on. `place` of the index map is cleared too, if it still names the slot.
+struct ClearDevice {
+    std::uint32_t slot;
+    std::uint32_t ifindex;
+};
+struct WriteTarget {
+    std::uint32_t slot;
+    std::uint32_t ifindex;
+};
+struct ClearTarget {
+    std::uint32_t slot;
+};
+using Operation = std::variant<EraseFdb, WriteFdb, WriteDevice, ClearDevice, WriteTarget, ClearTarget>;
+using Operations = std::vector<Operation>;
+
+bool is_removal(const Operation& operation);
+
+fdb_key to_map_key(const FdbKey& key);
+
+class Reconciler {
+public:
+    explicit Reconciler(std::size_t fdb_size);
+
+    // What an earlier daemon left in the maps. Slots keep their devices.
+    void adopt(const std::vector<std::pair<std::uint32_t, device>>& devices,
+               const std::vector<std::pair<fdb_key, fdb_entry>>& fdb,
+               const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets);
+
+    // All devices of the plan. Ports without a free slot, or whose place in the index is taken by another, are left
+    // to the kernel and told in `plan`.
+    Operations reconcile_devices(Plan& plan);
+    // One FDB entry: first only what takes trust away, or both halves. Then all that the maps or the host have.
+    void remove_outdated(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);
+    void reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);
+    Operations reconcile_all_fdb(const Host& host, const Plan& plan);
+    // After the writer: an operation that failed did not happen.
+    void failed(const Operation& operation);
+    // The program distrusts the entry: write it anew, unconfirmed.
+    void rewrite(const fdb_key& key, Operations& operations);
+
+    std::optional<std::uint32_t> slot_of(Ifindex device) const;
+    std::size_t fdb_entries() const { return fdb_.size(); }
+    std::size_t device_count() const { return devices_.size(); }
+
+    // True if FDB entries have to be judged again: slots changed hands, what entries depend on changed, or a full map
+    // has room again.
+    bool take_fdb_stale();
+    // Entries that did not fit into the map when they were last judged.
+    std::size_t fdb_left_out() const { return left_out_.size(); }
+
+private:
+    struct KeyHash {
+        std::size_t operator()(const fdb_key& key) const noexcept;
+    };
+    struct KeyEqual {
+        bool operator()(const fdb_key& a, const fdb_key& b) const noexcept;
+    };
+    struct Held {
+        std::uint32_t slot = 0;
+        std::uint8_t flags = 0;
+        bool operator==(const Held&) const = default;
+    };
+    struct Slot {
+        std::uint32_t slot = 0;
+        device record{};
+        std::optional<MacAddr> peer;
+    };
+
+    std::optional<std::uint32_t> take_slot();
+    std::optional<Held> wanted(const Host& host, const Plan& plan, const FdbKey& key) const;
+
+    std::size_t fdb_size_;
+    std::map<Ifindex, Slot> devices_;
+    std::map<std::uint32_t, std::uint32_t> targets_;  // slot -> ifindex
+    std::unordered_map<fdb_key, Held, KeyHash, KeyEqual> fdb_;
+    std::map<std::uint32_t, Ifindex> places_;  // of the index map
+    std::deque<std::uint32_t> free_;
+    std::set<FdbKey> left_out_;
+    bool fdb_stale_ = true;
+};
+
+}  // namespace underpass

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "sync/state.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "loader/error.h"
+#include "loader/pin.h"
+#include "sync/survey.h"
+
+namespace underpass {
+
+namespace {
+
+using Json = nlohmann::json;
+
+HookChoice hook_choice(const Json& value) {
+    if (const auto choice = parse_hook_choice(value.get<std::string>())) return *choice;
+    throw std::runtime_error("unknown hook " + value.dump());
+}
+
+Json to_json(const State& state) {
+    Json json;
+    json["bridges"] = Json::object();
+    for (const auto& [bridge, choice] : state.selection.bridges) json["bridges"][bridge] = name(choice);
+    if (state.selection.all) json["all"] = name(*state.selection.all);
+    json["except"] = state.selection.except;
+    json["attached"] = Json::array();
+    for (const auto& [device, attached] : state.attached) {
+        Json entry = {{"ifindex", number(device)}, {"tc", name(attached.tc)}, {"made_qdisc", attached.made_qdisc}};
+        if (attached.xdp) entry["xdp"] = name(*attached.xdp);
+        json["attached"].push_back(std::move(entry));
+    }
+    return json;
+}
+
+State from_json(const Json& json) {
+    State state;
+    for (const auto& [bridge, choice] : json.at("bridges").items())
+        state.selection.bridges[bridge] = hook_choice(choice);
+    if (json.contains("all")) state.selection.all = hook_choice(json.at("all"));
+    state.selection.except = json.at("except").get<std::set<std::string>>();
+    for (const Json& entry : json.at("attached")) {
+        Attached attached;
+        attached.made_qdisc = entry.at("made_qdisc").get<bool>();
+        attached.tc = entry.at("tc") == name(TcMethod::tcx) ? TcMethod::tcx : TcMethod::clsact;
+        if (entry.contains("xdp"))
+            attached.xdp = entry.at("xdp") == name(XdpMethod::single) ? XdpMethod::single : XdpMethod::dispatcher;
+        state.attached[Ifindex{entry.at("ifindex").get<std::uint32_t>()}] = attached;
+    }
+    return state;
+}
+
+}  // namespace
+
+RunDirectory RunDirectory::of_this_namespace() {
+    return {std::filesystem::path("/run/underpass") / std::to_string(network_namespace_inode())};
+}
+
+void RunDirectory::create() const {
+    for (const auto& directory : {path.parent_path(), path})
+        if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw_errno(errno, "mkdir " + directory.string());
+}
+
+void RunDirectory::remove() const {
+    for (const auto& file : {socket(), lock(), log(), state()}) unlink(file.c_str());
+    rmdir(path.c_str());
+    rmdir(path.parent_path().c_str());  // stays while another namespace has a daemon
+}
+
+std::optional<State> read_state(const RunDirectory& directory) {
+    std::ifstream file(directory.state());
+    if (!file) return std::nullopt;
+    try {
+        return from_json(Json::parse(file));
+    } catch (const std::exception& error) {
+        throw std::runtime_error("cannot understand " + directory.state().string() + ": " + error.what());
+    }
+}
+
+void write_state(const RunDirectory& directory, const State& state) {
+    const auto fresh = directory.state().string() + ".new";
+    std::ofstream file(fresh, std::ios::trunc);
+    file << to_json(state).dump(2) << '\n';
+    file.close();
+    if (!file || rename(fresh.c_str(), directory.state().c_str()) != 0)
+        throw_errno(errno, "write " + directory.state().string());
+}
+
+void clean_up(const PinDirectory& pins, const State& state) {
+    // Whatever the file says, no device of the namespace keeps a program of ours.
+    std::set<Ifindex> devices;
+    for (const auto& [device, attached] : state.attached) devices.insert(device);
+    for (const std::uint32_t ifindex : pinned_tc_devices(pins)) devices.insert(Ifindex{ifindex});
+    Host host;
+    Survey survey;
+    survey.dump([&devices](const Event& event) {
+        if (const auto* link = std::get_if<LinkChanged>(&event)) devices.insert(link->link.index);
+    });
+    for (const Ifindex device : devices) {
+        const auto attached = state.attached.find(device);
+        bool remove_qdisc = attached != state.attached.end() && attached->second.made_qdisc;
+        if (remove_qdisc) {
+            survey.read_traffic_control(host, {device});
+            const TrafficControl& control = host.traffic_control[device];
+            remove_qdisc = !control.foreign_ingress && !control.foreign_egress;
+        }
+        detach_xdp(number(device));
+        detach_tc(pins, number(device), remove_qdisc);
+    }
+    pins.remove();
+}
+
+}  // namespace underpass

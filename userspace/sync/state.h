@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What a daemon must know of the one before it and the kernel does not tell: which bridges were asked for, what was
+// attached where, and whether a clsact qdisc was ours. A small JSON file under /run/underpass/<namespace>/, written
+// anew in one step on every change; it goes with a reboot, as the attachments do.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "loader/attach.h"
+#include "model/rules.h"
+
+namespace underpass {
+
+struct Attached {
+    bool made_qdisc = false;
+    TcMethod tc = TcMethod::tcx;
+    std::optional<XdpMethod> xdp;
+
+    bool operator==(const Attached&) const = default;
+};
+
+struct State {
+    Selection selection;
+    std::map<Ifindex, Attached> attached;
+
+    bool operator==(const State&) const = default;
+};
+
+// The run-time files of the calling thread's network namespace.
+struct RunDirectory {
+    std::filesystem::path path;
+
+    static RunDirectory of_this_namespace();
+
+    std::filesystem::path socket() const { return path / "control.sock"; }
+    std::filesystem::path lock() const { return path / "lock"; }
+    std::filesystem::path log() const { return path / "daemon.log"; }
+    std::filesystem::path state() const { return path / "state.json"; }
+
+    void create() const;  // mode 0700
+    void remove() const;  // with all our files, and the common parent if that is empty
+};
+
+// Absent: no file. Throws std::runtime_error if it is there but cannot be understood.
+std::optional<State> read_state(const RunDirectory& directory);
+void write_state(const RunDirectory& directory, const State& state);
+
+// Detaches and unpins everything that `state` and the pins name: what a crashed daemon left. Needs no daemon.
+void clean_up(const PinDirectory& pins, const State& state);
+
+}  // namespace underpass

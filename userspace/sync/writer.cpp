@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "sync/writer.h"
+
+#include <ctime>
+
+namespace underpass {
+
+namespace {
+
+std::uint64_t coarse_now_ns() {
+    timespec now = {};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+Operations Writer::apply(const Operations& operations) {
+    Operations failed;
+    now_ns_ = coarse_now_ns();
+    for (const Operation& operation : operations) {
+        const std::error_code code = std::visit([this](const auto& kind) { return apply(kind); }, operation);
+        if (!code) {
+            written_++;
+            continue;
+        }
+        failures_++;
+        last_failure_ = code.message();
+        failed.push_back(operation);
+    }
+    return failed;
+}
+
+std::error_code Writer::apply(const EraseFdb& operation) { return programs_.fdb.erase(operation.key); }
+
+std::error_code Writer::apply(const WriteFdb& operation) {
+    fdb_entry entry = operation.entry;
+    entry.pulse_ns = now_ns_;  // the kernel has just learned it
+    return programs_.fdb.update(operation.key, entry);
+}
+
+std::error_code Writer::apply(const WriteDevice& operation) {
+    if (const auto code = programs_.devices.update(operation.slot, operation.record)) return code;
+    return programs_.device_index.update(operation.record.ifindex % DEVICE_INDEX_SIZE, operation.slot);
+}
+
+std::error_code Writer::apply(const ClearDevice& operation) {
+    const std::uint32_t place = operation.ifindex % DEVICE_INDEX_SIZE;
+    if (const auto code = programs_.devices.update(operation.slot, device{})) return code;
+    if (programs_.device_index.lookup(place) == operation.slot)
+        if (const auto code = programs_.device_index.update(place, 0)) return code;
+    return programs_.counters.clear(operation.slot, possible_cpus());
+}
+
+std::error_code Writer::apply(const WriteTarget& operation) {
+    return programs_.tx_ports.update(operation.slot, operation.ifindex);
+}
+
+std::error_code Writer::apply(const ClearTarget& operation) { return programs_.tx_ports.erase(operation.slot); }
+
+}  // namespace underpass
