@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "lab/ethtool.h"
 
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdint>
-#include <cstring>
 #include <map>
 #include <stdexcept>
 #include <string_view>
 
 #include "loader/error.h"
-#include "loader/fd.h"
+#include "netlink/ethtool.h"
 
 namespace underpass::lab {
 
@@ -50,95 +41,25 @@ bool belongs_to(const std::string& group, const std::string& name) {
     return name == group;
 }
 
-// The ethtool commands on one device. Each carries its variable part behind the structure, in whole 32-bit words.
-class Device {
-public:
-    explicit Device(std::string name)
-        : name_(std::move(name)), socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-        if (!socket_) throw_errno(errno, "open a socket");
-    }
-
-    const std::string& name() const { return name_; }
-
-    Names names() const {
-        alignas(ethtool_sset_info) std::array<std::uint32_t, sizeof(ethtool_sset_info) / 4 + 1> info_words{};
-        auto* info = reinterpret_cast<ethtool_sset_info*>(info_words.data());
-        info->cmd = ETHTOOL_GSSET_INFO;
-        info->sset_mask = 1ULL << ETH_SS_FEATURES;
-        call(info, "count the features of ");
-        const std::uint32_t count = info->data[0];
-
-        std::vector<std::uint32_t> words(sizeof(ethtool_gstrings) / 4 + count * ETH_GSTRING_LEN / 4);
-        auto* strings = reinterpret_cast<ethtool_gstrings*>(words.data());
-        strings->cmd = ETHTOOL_GSTRINGS;
-        strings->string_set = ETH_SS_FEATURES;
-        strings->len = count;
-        call(strings, "name the features of ");
-        Names result;
-        for (std::uint32_t i = 0; i < count; i++)
-            result.emplace_back(reinterpret_cast<const char*>(strings->data) + i * ETH_GSTRING_LEN);
-        return result;
-    }
-
-    // Bit i: feature i is on.
-    std::vector<bool> active(std::size_t count) const {
-        std::vector<std::uint32_t> words(sizeof(ethtool_gfeatures) / 4 + blocks(count) * 4);
-        auto* features = reinterpret_cast<ethtool_gfeatures*>(words.data());
-        features->cmd = ETHTOOL_GFEATURES;
-        features->size = blocks(count);
-        call(features, "read the features of ");
-        std::vector<bool> result(count);
-        for (std::size_t i = 0; i < count; i++) result[i] = features->features[i / 32].active >> (i % 32) & 1;
-        return result;
-    }
-
-    void set(const std::map<std::size_t, bool>& wanted, std::size_t count) const {
-        std::vector<std::uint32_t> words(sizeof(ethtool_sfeatures) / 4 + blocks(count) * 2);
-        auto* features = reinterpret_cast<ethtool_sfeatures*>(words.data());
-        features->cmd = ETHTOOL_SFEATURES;
-        features->size = blocks(count);
-        for (const auto& [bit, on] : wanted) {
-            auto& block = features->features[bit / 32];
-            block.valid |= 1U << (bit % 32);
-            if (on) block.requested |= 1U << (bit % 32);
-        }
-        call(features, "set features of ");
-    }
-
-private:
-    static std::uint32_t blocks(std::size_t count) { return static_cast<std::uint32_t>((count + 31) / 32); }
-
-    void call(void* command, const char* what) const {
-        ifreq request = {};
-        if (name_.size() >= sizeof(request.ifr_name)) throw_errno(ENAMETOOLONG, what + name_);
-        name_.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
-        request.ifr_data = static_cast<char*>(command);
-        if (::ioctl(socket_.get(), SIOCETHTOOL, &request) < 0) throw_errno(errno, what + name_);
-    }
-
-    std::string name_;
-    Fd socket_;
-};
-
 // Sets those of `wanted` that differ, and requires that they then are so.
-void apply(const Device& device, const Names& names, const std::map<std::size_t, bool>& wanted) {
-    const auto before = device.active(names.size());
+void apply(const Ethtool& device, const Names& names, const std::map<std::size_t, bool>& wanted) {
+    const auto before = device.active_features(names.size());
     std::map<std::size_t, bool> changes;
     for (const auto& [bit, on] : wanted)
         if (before[bit] != on) changes.emplace(bit, on);
     if (changes.empty()) return;
-    device.set(changes, names.size());
-    const auto after = device.active(names.size());
+    device.set_features(changes, names.size());
+    const auto after = device.active_features(names.size());
     for (const auto& [bit, on] : changes)
         if (after[bit] != on)
-            throw_errno(EOPNOTSUPP, "switch " + names[bit] + (on ? " on" : " off") + " at " + device.name());
+            throw_errno(EOPNOTSUPP, "switch " + names[bit] + (on ? " on" : " off") + " at " + device.device());
 }
 
 }  // namespace
 
 void set_features(const std::string& device_name, const std::vector<FeatureChange>& changes) {
-    const Device device(device_name);
-    const Names names = device.names();
+    const Ethtool device(device_name);
+    const Names names = device.feature_names();
     std::map<std::size_t, bool> wanted;
     for (const auto& change : changes) {
         bool known = false;
@@ -153,9 +74,9 @@ void set_features(const std::string& device_name, const std::vector<FeatureChang
 }
 
 bool feature(const std::string& device_name, const std::string& name) {
-    const Device device(device_name);
-    const Names names = device.names();
-    const auto active = device.active(names.size());
+    const Ethtool device(device_name);
+    const Names names = device.feature_names();
+    const auto active = device.active_features(names.size());
     bool on = false;
     bool known = false;
     for (std::size_t bit = 0; bit < names.size(); bit++) {
@@ -168,8 +89,8 @@ bool feature(const std::string& device_name, const std::string& name) {
 }
 
 void make_wire_like(const std::string& device_name) {
-    const Device device(device_name);
-    const Names names = device.names();
+    const Ethtool device(device_name);
+    const Names names = device.feature_names();
     std::map<std::size_t, bool> off;
     for (std::size_t bit = 0; bit < names.size(); bit++) {
         const std::string& name = names[bit];

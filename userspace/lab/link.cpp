@@ -30,10 +30,14 @@ namespace {
 
 constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
 
-int index_of(const std::string& name) { return static_cast<int>(number(ifindex(name))); }
+int index_of(const std::string& name) {
+    return static_cast<int>(number(ifindex(name)));
+}
 
 // The kernel counts in clock ticks as user space sees them: hundredths of a second.
-std::uint32_t ticks(std::chrono::milliseconds time) { return static_cast<std::uint32_t>(time.count() / 10); }
+std::uint32_t ticks(std::chrono::milliseconds time) {
+    return static_cast<std::uint32_t>(time.count() / 10);
+}
 
 void put_mac(Request& request, int attribute, const std::optional<MacAddr>& mac) {
     if (mac) request.put(attribute, mac->bytes);
@@ -100,7 +104,9 @@ ifreq device_request(const std::string& name) {
     return request;
 }
 
-std::string sysctl_path(const std::string& name) { return "/proc/sys/net/" + name; }
+std::string sysctl_path(const std::string& name) {
+    return "/proc/sys/net/" + name;
+}
 
 }  // namespace
 
@@ -190,9 +196,13 @@ void delete_link(const std::string& name) {
     }
 }
 
-void set_up(const std::string& name) { set_flag_up(name, true); }
+void set_up(const std::string& name) {
+    set_flag_up(name, true);
+}
 
-void set_down(const std::string& name) { set_flag_up(name, false); }
+void set_down(const std::string& name) {
+    set_flag_up(name, false);
+}
 
 void set_master(const std::string& name, const std::string& master) {
     set_attribute(name, "make " + name + " a port of " + master, IFLA_MASTER, number(ifindex(master)));
@@ -319,7 +329,8 @@ Ifindex ifindex(const std::string& name) {
 MacAddr mac(const std::string& name) {
     const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ifreq request = device_request(name);
-    if (!socket || ::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) throw_errno(errno, "read the address of " + name);
+    if (!socket || ::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0)
+        throw_errno(errno, "read the address of " + name);
     MacAddr result;
     std::memcpy(result.bytes.data(), request.ifr_hwaddr.sa_data, result.bytes.size());
     return result;

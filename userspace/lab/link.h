@@ -13,6 +13,7 @@
 
 #include "lab/namespace.h"
 #include "loader/fd.h"
+#include "model/host.h"
 #include "model/types.h"
 
 namespace underpass::lab {
@@ -59,8 +60,6 @@ void set_mac(const std::string& name, const MacAddr& mac);
 void set_mtu(const std::string& name, std::uint32_t mtu);
 // "10.1.0.1/24" or "fd00::1/64" (usable at once: no duplicate address detection).
 void add_address(const std::string& name, const std::string& address);
-
-enum class PortState : std::uint8_t { disabled, listening, learning, forwarding, blocking };
 
 struct PortOptions {
     std::optional<PortState> state = std::nullopt;

@@ -23,7 +23,9 @@ namespace {
 constexpr const char* kDirectory = "/run/netns";
 constexpr const char* kOwnNamespace = "/proc/thread-self/ns/net";
 
-std::string path_of(const std::string& name) { return std::string(kDirectory) + '/' + name; }
+std::string path_of(const std::string& name) {
+    return std::string(kDirectory) + '/' + name;
+}
 
 // As iproute2 does: the directory becomes a mount of its own, shared, so that a mount or unmount in it reaches the
 // mount namespaces of other processes, and no namespace stays alive in one that was forgotten.
@@ -84,7 +86,9 @@ Namespace::~Namespace() {
     ::unlink(path().c_str());
 }
 
-std::string Namespace::path() const { return path_of(name_); }
+std::string Namespace::path() const {
+    return path_of(name_);
+}
 
 Inside::Inside(const Namespace& there) : before_(open_path(kOwnNamespace, "open the thread's network namespace")) {
     if (::setns(there.fd(), CLONE_NEWNET) != 0) throw_errno(errno, "enter the network namespace " + there.name());

@@ -31,7 +31,9 @@ Request::Nest::Nest(Request& request, int attribute) : request_(request) {
     attribute_ = mnl_attr_nest_start(request.message_, static_cast<std::uint16_t>(attribute));
 }
 
-Request::Nest::~Nest() { mnl_attr_nest_end(request_.message_, attribute_); }
+Request::Nest::~Nest() {
+    mnl_attr_nest_end(request_.message_, attribute_);
+}
 
 void Request::send() {
     NetlinkSocket socket(NETLINK_ROUTE);
