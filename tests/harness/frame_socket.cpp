@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "harness/frame_socket.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+
+#include "lab/link.h"
+#include "loader/error.h"
+
+namespace underpass::test {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr int kBufferSize = 16 << 20;
+constexpr std::size_t kLongest = 65536 + 64;
+constexpr std::size_t kTagOffset = 2 * ETH_ALEN;
+
+void set_option(int fd, int level, int name, int value) {
+    if (::setsockopt(fd, level, name, &value, sizeof(value)) != 0) throw_errno(errno, "set up a packet socket");
+}
+
+Fd open_socket(const std::string& device) {
+    // Protocol 0 until it is bound: else it would see the frames of all devices for a moment.
+    Fd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) throw_errno(errno, "open a packet socket");
+    set_option(fd.get(), SOL_PACKET, PACKET_AUXDATA, 1);
+    set_option(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+    set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kBufferSize);
+    set_option(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, kBufferSize);
+    sockaddr_ll address = {};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(ETH_P_ALL);
+    address.sll_ifindex = static_cast<int>(number(lab::ifindex(device)));
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+        throw_errno(errno, "bind a packet socket to " + device);
+    return fd;
+}
+
+void reinsert_tag(Frame& frame, const msghdr& message) {
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(const_cast<msghdr*>(&message), part)) {
+        if (part->cmsg_level != SOL_PACKET || part->cmsg_type != PACKET_AUXDATA) continue;
+        tpacket_auxdata facts = {};
+        std::memcpy(&facts, CMSG_DATA(part), sizeof(facts));
+        if ((facts.tp_status & TP_STATUS_VLAN_VALID) == 0 || frame.size() < kTagOffset) return;
+        const std::uint16_t tpid =
+            (facts.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? facts.tp_vlan_tpid : ETH_P_8021Q;
+        const std::uint16_t tci = facts.tp_vlan_tci;
+        const std::array<std::uint8_t, 4> tag = {static_cast<std::uint8_t>(tpid >> 8), static_cast<std::uint8_t>(tpid),
+                                                 static_cast<std::uint8_t>(tci >> 8), static_cast<std::uint8_t>(tci)};
+        frame.insert(frame.begin() + kTagOffset, tag.begin(), tag.end());
+        return;
+    }
+}
+
+// Absent: nothing is queued.
+std::optional<Frame> take(int fd, std::vector<std::uint8_t>& buffer) {
+    iovec bytes = {buffer.data(), buffer.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(tpacket_auxdata))> control{};
+    msghdr message = {};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t size = ::recvmsg(fd, &message, 0);
+    if (size < 0) {
+        if (errno == EAGAIN || errno == EINTR) return std::nullopt;
+        // The device was set down: that is a test's own doing, and what came before it is still queued.
+        if (errno == ENETDOWN) return std::nullopt;
+        throw_errno(errno, "receive a frame");
+    }
+    if ((message.msg_flags & MSG_TRUNC) != 0) throw std::length_error("a frame is longer than the receive buffer");
+    Frame frame(buffer.begin(), buffer.begin() + size);
+    reinsert_tag(frame, message);
+    return frame;
+}
+
+}  // namespace
+
+FrameSocket::FrameSocket(const lab::Namespace& where, const std::string& device)
+    : device_(device), fd_(where.run([&] { return open_socket(device); })), buffer_(kLongest) {}
+
+void FrameSocket::send(const Frame& frame) const {
+    for (;;) {
+        const ssize_t size = ::send(fd_.get(), frame.data(), frame.size(), 0);
+        if (size == static_cast<ssize_t>(frame.size())) return;
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0 && errno != EAGAIN && errno != ENOBUFS)
+            throw_errno(errno, "send a frame of " + std::to_string(frame.size()) + " bytes at " + device_);
+        pollfd room = {fd_.get(), POLLOUT, 0};
+        ::poll(&room, 1, 1);
+    }
+}
+
+std::vector<Frame> FrameSocket::receive(milliseconds time) {
+    return receive_until([](const auto&) { return false; }, time);
+}
+
+std::vector<Frame> FrameSocket::receive_count(std::size_t count, milliseconds time) {
+    return receive_until([count](const auto& frames) { return frames.size() >= count; }, time);
+}
+
+std::vector<Frame> FrameSocket::receive_until(const std::function<bool(const std::vector<Frame>&)>& enough,
+                                              milliseconds time) {
+    const auto end = steady_clock::now() + time;
+    std::vector<Frame> frames;
+    while (!enough(frames)) {
+        if (auto frame = take(fd_.get(), buffer_)) {
+            frames.push_back(std::move(*frame));
+            continue;
+        }
+        const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now());
+        if (left.count() <= 0) break;
+        pollfd ready = {fd_.get(), POLLIN, 0};
+        ::poll(&ready, 1, static_cast<int>(left.count()));
+    }
+    throw_if_lost();
+    return frames;
+}
+
+void FrameSocket::discard() {
+    while (take(fd_.get(), buffer_)) {
+    }
+    throw_if_lost();
+}
+
+void FrameSocket::throw_if_lost() const {
+    tpacket_stats counts = {};
+    socklen_t size = sizeof(counts);
+    if (::getsockopt(fd_.get(), SOL_PACKET, PACKET_STATISTICS, &counts, &size) != 0)
+        throw_errno(errno, "read a packet socket's statistics");
+    if (counts.tp_drops != 0)
+        throw std::runtime_error("the packet socket at " + device_ + " had no room for " +
+                                 std::to_string(counts.tp_drops) + " frames");
+}
+
+}  // namespace underpass::test

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "harness/test_net.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+
+#include "harness/process.h"
+#include "lab/ethtool.h"
+
+namespace underpass::test {
+
+namespace {
+
+// iproute2 shows longer ones badly, and a name is for people.
+constexpr std::size_t kLongestName = 40;
+
+// FNV-1a: the same in every build, as std::hash need not be.
+std::string hash(const std::string& text) {
+    std::uint32_t value = 2166136261U;
+    for (const char c : text) value = (value ^ static_cast<std::uint8_t>(c)) * 16777619U;
+    std::array<char, 9> hex{};
+    std::snprintf(hex.data(), hex.size(), "%08x", value);
+    return hex.data();
+}
+
+}  // namespace
+
+std::string name_for_this_test(const std::string& part, std::size_t longest) {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    if (test == nullptr) throw std::logic_error("no test is running");
+    std::string name = std::string(test->test_suite_name()) + "-" + test->name();
+    for (char& c : name)
+        if (c == '/') c = '-';  // a parameterized test's
+    const std::size_t room = part.empty() ? longest : longest - part.size() - 1;
+    if (name.size() > room) {
+        const std::string digest = hash(name);
+        name = name.substr(0, room > digest.size() ? room - digest.size() - 1 : 0);
+        name += (name.empty() ? "" : "-") + digest;
+    }
+    return part.empty() ? name : name + "-" + part;
+}
+
+const lab::Namespace& Net::make(const std::string& part) {
+    const std::string name = name_for_this_test(part, kLongestName);
+    if (::access(("/run/netns/" + name).c_str(), F_OK) == 0) {
+        try {
+            clear_out(lab::Namespace::open(name));
+        } catch (const std::system_error&) {
+            // The file of a namespace that was never mounted: the name alone has to go.
+        }
+        lab::Namespace::remove(name);
+    }
+    return namespaces_.emplace_back(lab::Namespace::create(name));
+}
+
+Net::~Net() {
+    for (const auto& each : namespaces_) {
+        try {
+            clear_out(each);
+        } catch (const std::exception& error) {
+            ADD_FAILURE() << "what the test left in " << each.name() << " stays: " << error.what();
+        }
+    }
+}
+
+Wire add_wire(Net& net, const lab::Namespace& host, const std::string& bridge, const std::string& name, bool wire_like,
+              const lab::VethOptions& options) {
+    const lab::Namespace& far = net.make(name);
+    host.run([&] {
+        lab::VethOptions there = options;
+        there.peer_namespace = &far;
+        lab::create_veth(name, name, there);
+        lab::disable_ipv6(name);
+        lab::set_master(name, bridge);
+        lab::set_up(name);
+    });
+    far.run([&] {
+        lab::disable_ipv6(name);
+        lab::set_up(name);
+        if (wire_like) lab::make_wire_like(name);
+    });
+    return {far, name, name};
+}
+
+void TestNet::SetUp() {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+}
+
+}  // namespace underpass::test
