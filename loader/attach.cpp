@@ -23,6 +23,7 @@ namespace {
 
 // linux/bpf.h of 6.1 does not have it: BPF_TCX_INGRESS came with 6.6.
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
 
 // Our place among clsact filters: behind all that people number by hand or that the kernel numbers by itself
 // (from 0xC000 downwards), so that theirs run first.
@@ -198,6 +199,16 @@ std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins) {
     return devices;
 }
 
+std::vector<std::uint32_t> tcx_programs(std::uint32_t ifindex, bool ingress) {
+    std::vector<std::uint32_t> ids(64);  // the kernel's own limit
+    auto count = static_cast<std::uint32_t>(ids.size());
+    // libbpf 1.1's wrapper of BPF_PROG_QUERY takes an ifindex where other types take a descriptor.
+    if (bpf_prog_query(static_cast<int>(ifindex), ingress ? kTcxIngress : kTcxEgress, 0, nullptr, ids.data(), &count) != 0)
+        count = 0;
+    ids.resize(count);
+    return ids;
+}
+
 XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex) {
     const QuietLibraries quiet;
     const Multiprog before = xdp_on(ifindex);
@@ -257,7 +268,6 @@ bool xdp_is_foreign(std::uint32_t ifindex) {
 }
 
 int tcx_answer() {
-    // libbpf 1.1's wrapper of BPF_PROG_QUERY takes an ifindex where other types take a descriptor.
     std::uint32_t count = 0;
     constexpr int kLoopback = 1;  // the first device of every namespace
     return bpf_prog_query(kLoopback, kTcxIngress, 0, nullptr, nullptr, &count);

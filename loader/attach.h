@@ -32,6 +32,9 @@ bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uin
 // Devices with a pinned link of ours, gone ones among them.
 std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins);
 
+// Ids of the tcx programs on a device, ours among them; none where the kernel has no tcx.
+std::vector<std::uint32_t> tcx_programs(std::uint32_t ifindex, bool ingress);
+
 enum class XdpMethod { dispatcher, single };
 
 const char* name(XdpMethod method);

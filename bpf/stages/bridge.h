@@ -13,9 +13,9 @@
 #include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
 
+#include "bpf/fdb.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
-#include "bpf/stages/source.h"
 
 enum {
 	ND_FIRST_TYPE = 133, /* router solicitation */

@@ -11,16 +11,8 @@
 #ifndef UNDERPASS_BPF_STAGES_SOURCE_H
 #define UNDERPASS_BPF_STAGES_SOURCE_H
 
-#include "bpf/map_defs.h"
+#include "bpf/fdb.h"
 #include "bpf/packet.h"
-
-static __always_inline struct fdb_entry *fdb_lookup(const struct device *ingress, const __u8 *mac)
-{
-	struct fdb_key key = {.bridge = ingress->bridge, .vid = ingress->vid};
-
-	__builtin_memcpy(key.mac, mac, ETH_ADDR_LEN);
-	return bpf_map_lookup_elem(&fdb, &key);
-}
 
 static __always_inline enum verdict source(ctx_t *ctx, struct packet *pkt)
 {

@@ -50,7 +50,6 @@ struct BridgeAttributes {
     std::uint64_t forward_delay_ms = 15000;
     bool nf_call_iptables = false;
     bool nf_call_ip6tables = false;
-    bool nf_call_arptables = false;
     std::set<std::uint16_t> unknown;  // IFLA_BR_* numbers
 
     bool operator==(const BridgeAttributes&) const = default;
@@ -136,11 +135,11 @@ struct TrafficControl {
 // Who else looks at bridged frames. Strings name the table and chain, for people: "table bridge filter, chain forward".
 struct Netfilter {
     bool call_iptables = false;  // net.bridge.bridge-nf-call-*: for all bridges of the namespace
+                                  // (ARP frames are the kernel's anyway, and with them arptables)
     bool call_ip6tables = false;
-    bool call_arptables = false;
     bool filter_tagged = false;  // bridge-nf-filter-vlan-tagged or -pppoe-tagged
     std::vector<std::string> bridge_chains;  // nft's bridge family or ebtables, with rules or a drop policy
-    std::vector<std::string> ip_chains;      // ip, ip6, inet, arp families, iptables: rules anywhere, or conntrack in use
+    std::vector<std::string> ip_chains;      // ip, ip6, inet families, iptables: rules, or conntrack in use
     std::map<std::string, std::string> device_chains;  // nft's netdev family: device name -> chain
     std::optional<std::string> unknown;  // why the rules could not be read: then everything is governed
 

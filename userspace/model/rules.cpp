@@ -42,8 +42,8 @@ std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& brid
     if (netfilter.unknown) return "the packet filter's rules cannot be read (" + *netfilter.unknown + ")";
     if (!netfilter.bridge_chains.empty())
         return fmt::format("rules see its frames: {}", fmt::join(netfilter.bridge_chains, "; "));
-    const bool calls = netfilter.call_iptables || netfilter.call_ip6tables || netfilter.call_arptables ||
-                       bridge.nf_call_iptables || bridge.nf_call_ip6tables || bridge.nf_call_arptables;
+    const bool calls = netfilter.call_iptables || netfilter.call_ip6tables || bridge.nf_call_iptables ||
+                       bridge.nf_call_ip6tables;
     if (!calls) return {};
     if (!netfilter.ip_chains.empty())
         return fmt::format("br_netfilter shows its frames to rules: {} (sysctl net.bridge.bridge-nf-call-iptables)",

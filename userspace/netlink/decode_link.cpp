@@ -223,7 +223,6 @@ std::optional<BridgeAttributes> decode_bridge_attributes(Bytes attributes) {
             case IFLA_BR_VLAN_FILTERING: return store_flag(bridge.vlan_filtering, attribute);
             case IFLA_BR_NF_CALL_IPTABLES: return store_flag(bridge.nf_call_iptables, attribute);
             case IFLA_BR_NF_CALL_IP6TABLES: return store_flag(bridge.nf_call_ip6tables, attribute);
-            case IFLA_BR_NF_CALL_ARPTABLES: return store_flag(bridge.nf_call_arptables, attribute);
             case IFLA_BR_MULTI_BOOLOPT: {
                 // An option that is unknown but off is as if it did not exist.
                 auto options = attribute.as<br_boolopt_multi>();
@@ -231,6 +230,8 @@ std::optional<BridgeAttributes> decode_bridge_attributes(Bytes attributes) {
                 return options.has_value();
             }
 
+            // ARP frames are the kernel's anyway.
+            case IFLA_BR_NF_CALL_ARPTABLES:
             // STP's bookkeeping and timers: what follows from it is in the ports' states. While the topology changes,
             // entries age after the forward delay; the kernel tells of each that goes.
             case IFLA_BR_HELLO_TIME:

@@ -8,34 +8,16 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
+#include "netlink/request.h"
 
 namespace underpass {
-namespace {
-
-// A request with its fixed header, zeroed.
-template <typename Header>
-struct Request {
-    alignas(nlmsghdr) std::array<char, 256> bytes{};
-    nlmsghdr* message;
-    Header* header;
-
-    explicit Request(std::uint16_t type) {
-        message = mnl_nlmsg_put_header(bytes.data());
-        message->nlmsg_type = type;
-        header = static_cast<Header*>(mnl_nlmsg_put_extra_header(message, sizeof(Header)));
-    }
-    Request(const Request&) = delete;
-};
-
-}  // namespace
 
 void dump_links(NetlinkSocket& route, const EventSink& sink) {
-    Request<ifinfomsg> request(RTM_GETLINK);
+    DumpRequest<ifinfomsg> request(RTM_GETLINK);
     request.header->ifi_family = AF_UNSPEC;
     mnl_attr_put_u32(request.message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     route.dump(request.message, "list devices", [&](const nlmsghdr* message) {
@@ -44,7 +26,7 @@ void dump_links(NetlinkSocket& route, const EventSink& sink) {
 }
 
 void dump_fdb(NetlinkSocket& route, const EventSink& sink) {
-    Request<ndmsg> request(RTM_GETNEIGH);
+    DumpRequest<ndmsg> request(RTM_GETNEIGH);
     request.header->ndm_family = AF_BRIDGE;
     route.dump(request.message, "list FDB entries", [&](const nlmsghdr* message) {
         if (auto event = decode_fdb(message)) sink(std::move(*event));
@@ -52,7 +34,7 @@ void dump_fdb(NetlinkSocket& route, const EventSink& sink) {
 }
 
 std::optional<Link> get_link(NetlinkSocket& route, Ifindex index, std::optional<int> netnsid) {
-    Request<ifinfomsg> request(RTM_GETLINK);
+    DumpRequest<ifinfomsg> request(RTM_GETLINK);
     request.header->ifi_index = static_cast<int>(number(index));
     mnl_attr_put_u32(request.message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     if (netnsid) mnl_attr_put_u32(request.message, IFLA_TARGET_NETNSID, static_cast<std::uint32_t>(*netnsid));

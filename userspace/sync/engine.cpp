@@ -9,6 +9,7 @@
 #include <array>
 
 #include "netlink/decode.h"
+#include "netlink/netdev.h"
 
 namespace underpass {
 
@@ -193,23 +194,24 @@ void Engine::detach_unwanted() {
     std::map<Ifindex, const PortPlan*> wanted;
     for (const auto& [index, bridge] : plan_)
         for (const PortPlan& port : bridge.ports) wanted[port.index] = &port;
-    std::erase_if(state_.attached, [&](auto& device) {
-        auto& [index, attached] = device;
+    for (auto next = state_.attached.begin(); next != state_.attached.end();) {
+        const auto here = next++;
+        auto& [index, attached] = *here;
         const auto port = wanted.find(index);
         if (attached.xdp && (port == wanted.end() || !port->second->xdp)) {
             detach_xdp(number(index));
             attached.xdp.reset();
             xdp_current_.erase(index);
         }
-        if (port != wanted.end()) return false;
+        if (port != wanted.end()) continue;
         const auto control = host().traffic_control.find(index);
         const bool alone = control == host().traffic_control.end() ||
                            (!control->second.foreign_ingress && !control->second.foreign_egress);
         detach_tc(pins_, number(index), attached.made_qdisc && alone);
         tc_current_.erase(index);
         failures_.erase(index);
-        return true;
-    });
+        state_.attached.erase(here);
+    }
     if (state_ != before) write_state(RunDirectory::of_this_namespace(), state_);
 }
 

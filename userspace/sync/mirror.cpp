@@ -6,12 +6,12 @@
 namespace underpass {
 
 void Mirror::apply(const Event& event) {
-    std::visit([this](const auto& kind) { apply(kind); }, event);
+    std::visit([this](const auto& kind) { take(kind); }, event);
 }
 
 Dirty Mirror::take_dirty() { return std::exchange(dirty_, {}); }
 
-void Mirror::apply(const LinkChanged& event) {
+void Mirror::take(const LinkChanged& event) {
     Link link = event.link;
     auto& known = host_.links[link.index];
     // A message without port attributes says nothing about them: they stay while the device stays where it is.
@@ -26,14 +26,14 @@ void Mirror::apply(const LinkChanged& event) {
     dirty_.plan = true;
 }
 
-void Mirror::apply(const LinkGone& event) {
+void Mirror::take(const LinkGone& event) {
     if (host_.links.erase(event.index) == 0) return;
     host_.drivers.erase(event.index);
     host_.traffic_control.erase(event.index);
     dirty_.plan = true;
 }
 
-void Mirror::apply(const PortChanged& event) {
+void Mirror::take(const PortChanged& event) {
     const auto found = host_.links.find(event.index);
     if (found == host_.links.end()) return;  // its own message brings all of it
     Link link = found->second;
@@ -49,7 +49,7 @@ void Mirror::apply(const PortChanged& event) {
     dirty_.plan = true;
 }
 
-void Mirror::apply(const PortGone& event) {
+void Mirror::take(const PortGone& event) {
     const auto found = host_.links.find(event.index);
     if (found == host_.links.end() || !found->second.master) return;
     found->second.master.reset();
@@ -57,7 +57,7 @@ void Mirror::apply(const PortGone& event) {
     dirty_.plan = true;
 }
 
-void Mirror::apply(const FdbChanged& event) {
+void Mirror::take(const FdbChanged& event) {
     const auto [entry, fresh] = host_.fdb.try_emplace(event.key, event.record);
     if (!fresh) {
         if (entry->second == event.record) return;
@@ -66,15 +66,15 @@ void Mirror::apply(const FdbChanged& event) {
     dirty_.fdb.insert(event.key);
 }
 
-void Mirror::apply(const FdbGone& event) {
+void Mirror::take(const FdbGone& event) {
     if (host_.fdb.erase(event.key) != 0) dirty_.fdb.insert(event.key);
 }
 
-void Mirror::apply(const TrafficControlChanged& event) { dirty_.traffic_control.insert(event.index); }
+void Mirror::take(const TrafficControlChanged& event) { dirty_.traffic_control.insert(event.index); }
 
-void Mirror::apply(const RulesetChanged&) { dirty_.ruleset = true; }
+void Mirror::take(const RulesetChanged&) { dirty_.ruleset = true; }
 
-void Mirror::apply(const DriverChanged& event) { dirty_.probe.insert(event.index); }
+void Mirror::take(const DriverChanged& event) { dirty_.probe.insert(event.index); }
 
 void Mirror::begin_resync() {
     links_before_ = std::exchange(host_.links, {});

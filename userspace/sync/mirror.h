@@ -38,15 +38,15 @@ public:
     void finish_resync();
 
 private:
-    void apply(const LinkChanged& event);
-    void apply(const LinkGone& event);
-    void apply(const PortChanged& event);
-    void apply(const PortGone& event);
-    void apply(const FdbChanged& event);
-    void apply(const FdbGone& event);
-    void apply(const TrafficControlChanged& event);
-    void apply(const RulesetChanged& event);
-    void apply(const DriverChanged& event);
+    void take(const LinkChanged& event);
+    void take(const LinkGone& event);
+    void take(const PortChanged& event);
+    void take(const PortGone& event);
+    void take(const FdbChanged& event);
+    void take(const FdbGone& event);
+    void take(const TrafficControlChanged& event);
+    void take(const RulesetChanged& event);
+    void take(const DriverChanged& event);
 
     Host host_;
     Dirty dirty_;

@@ -7,6 +7,7 @@
 
 #include "model/event.h"
 #include "model/host.h"
+#include "netlink/driver.h"
 #include "netlink/socket.h"
 
 namespace underpass {
@@ -28,6 +29,7 @@ public:
 
 private:
     NetlinkSocket route_;
+    DriverProbe drivers_;
 };
 
 // The devices that rules ask drivers and filters about: the ports of bridges.

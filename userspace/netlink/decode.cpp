@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "netlink/decode.h"
+
+#include <linux/genetlink.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+
+#include "netlink/attribute.h"
+#include "netlink/decode_fdb.h"
+#include "netlink/decode_link.h"
+#include "netlink/netdev.h"
+
+namespace underpass {
+
+namespace {
+
+constexpr std::uint16_t kNewGeneration = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
+
+std::optional<Event> decode_traffic_control(const nlmsghdr* message) {
+    const auto payload = payload_of<tcmsg>(message);
+    if (!payload || payload->header.tcm_ifindex <= 0) return std::nullopt;  // a shared block names no device
+    return TrafficControlChanged{Ifindex{static_cast<std::uint32_t>(payload->header.tcm_ifindex)}};
+}
+
+}  // namespace
+
+std::optional<Event> decode_event(const nlmsghdr* message) {
+    switch (message->nlmsg_type) {
+        case RTM_NEWLINK:
+        case RTM_DELLINK: return decode_link(message);
+        case RTM_NEWNEIGH:
+        case RTM_DELNEIGH: return decode_fdb(message);
+        case RTM_NEWQDISC:
+        case RTM_DELQDISC:
+        case RTM_NEWTFILTER:
+        case RTM_DELTFILTER:
+        case RTM_NEWCHAIN:
+        case RTM_DELCHAIN: return decode_traffic_control(message);
+        case kNewGeneration: return RulesetChanged{};
+        default: return std::nullopt;
+    }
+}
+
+std::optional<Event> decode_netdev_event(const nlmsghdr* message) {
+    const auto payload = payload_of<genlmsghdr>(message);
+    if (!payload) return std::nullopt;
+    if (payload->header.cmd != kNetdevAdded && payload->header.cmd != kNetdevChanged) return std::nullopt;
+    std::optional<Ifindex> device;
+    const bool ok = for_each_attribute(payload->attributes, [&](const Attribute& attribute) {
+        if (attribute.type == kNetdevIfindex) device = attribute.ifindex();
+        return true;
+    });
+    return ok && device ? std::optional<Event>(DriverChanged{*device}) : std::nullopt;
+}
+
+}  // namespace underpass

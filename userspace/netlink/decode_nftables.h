@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What hooks nftables has in the way of frames: base chains and flowtables, of every family. iptables-nft and
+// ebtables-nft are among them, since they are tables of nftables.
+//
+// In: a message whose nlmsg_len is within what was received. Out: nothing if it is malformed or none of these. Pure.
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace underpass {
+
+struct NftHook {
+    std::uint8_t family = 0;  // NFPROTO_*
+    std::string table;
+    std::string chain;        // or the flowtable
+    bool flowtable = false;
+    std::uint32_t hook = 0;   // NF_INET_*, NF_BR_*, NF_NETDEV_*
+    bool nat = false;         // of type nat: registers conntrack even without rules
+    bool drops = false;       // its policy is not accept
+    std::uint32_t rules = 0;
+    std::vector<std::string> devices;  // of the netdev family, inet ingress and flowtables
+    bool more_devices = false;         // some of them are given in a way that is not known here
+};
+
+// A chain that is no base chain (it has no hook) gives nothing.
+std::optional<NftHook> decode_nft_hook(const nlmsghdr* message);
+
+}  // namespace underpass

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "netlink/netfilter.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter_bridge/ebtables.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "loader/fd.h"
+#include "netlink/request.h"
+#include "netlink/socket.h"
+
+namespace underpass {
+
+namespace {
+
+bool is_set(const char* sysctl) {
+    std::ifstream file(std::string("/proc/sys/net/bridge/bridge-nf-") + sysctl);
+    int value = 0;
+    return file >> value && value != 0;
+}
+
+// A legacy table is in this list once somebody has used it in this namespace. Whether it has rules is not worth a
+// second way of reading them: it counts as rules.
+void add_legacy_tables(std::vector<std::string>& tables, const char* list, const char* command) {
+    std::ifstream file(std::string("/proc/thread-self/net/") + list);
+    for (std::string table; std::getline(file, table);) tables.push_back(fmt::format("{} table {}", command, table));
+}
+
+bool module_is_loaded(const std::string& name) { return access(("/sys/module/" + name).c_str(), F_OK) == 0; }
+
+// Where ebtables is a module, asking for a table loads the table's own: so only those are asked that are loaded.
+bool ebtables_table_governs(const Fd& socket, const std::string& table) {
+    if (module_is_loaded("ebtables") && !module_is_loaded("ebtable_" + table)) return false;
+    ebt_replace info = {};
+    table.copy(info.name, sizeof(info.name) - 1);
+    socklen_t size = sizeof(info);
+    if (getsockopt(socket.get(), IPPROTO_IP, EBT_SO_GET_INFO, &info, &size) != 0)
+        return errno != ENOENT && errno != ENOPROTOOPT;  // no such table; no ebtables in this kernel
+    if (info.nentries != 0) return true;
+    // Without entries the table is its chains alone; the policies are in their heads.
+    std::vector<char> entries(info.entries_size);
+    ebt_replace request = {};
+    table.copy(request.name, sizeof(request.name) - 1);
+    request.entries_size = info.entries_size;
+    request.entries = entries.data();
+    size = static_cast<socklen_t>(sizeof(request) + entries.size());
+    if (getsockopt(socket.get(), IPPROTO_IP, EBT_SO_GET_ENTRIES, &request, &size) != 0) return true;
+    for (std::size_t offset = 0; offset + sizeof(ebt_entries) <= entries.size(); offset += sizeof(ebt_entries)) {
+        ebt_entries chain;
+        std::memcpy(&chain, entries.data() + offset, sizeof(chain));
+        if (chain.policy != EBT_ACCEPT) return true;
+    }
+    return false;
+}
+
+std::vector<std::string> read_ebtables() {
+    std::vector<std::string> tables;
+    const Fd socket(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+    for (const char* table : {"filter", "nat", "broute"})
+        if (!socket || ebtables_table_governs(socket, table))
+            tables.push_back(fmt::format("ebtables-legacy table {}", table));
+    return tables;
+}
+
+void dump_hooks(NetlinkSocket& socket, std::uint16_t command, Netfilter& netfilter) {
+    DumpRequest<nfgenmsg> request(static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | command));
+    request.header->nfgen_family = NFPROTO_UNSPEC;
+    request.header->version = NFNETLINK_V0;
+    try {
+        socket.dump(request.message, "list the hooks of nftables", [&](const nlmsghdr* message) {
+            if (const auto hook = decode_nft_hook(message)) add_hook(netfilter, *hook);
+        });
+    } catch (const NetlinkError& error) {
+        // A kernel without nftables, or without flowtables, has no such rules.
+        const int code = error.code().value();
+        if (code != EOPNOTSUPP && code != EPROTONOSUPPORT && code != EINVAL) netfilter.unknown = error.what();
+    }
+}
+
+// Of hooks in the IP families: those that br_netfilter calls for a frame between two ports.
+bool sees_bridged(const NftHook& hook) {
+    return hook.hook == NF_INET_PRE_ROUTING || hook.hook == NF_INET_FORWARD || hook.hook == NF_INET_POST_ROUTING;
+}
+
+const char* family_name(std::uint8_t family) {
+    switch (family) {
+        case NFPROTO_BRIDGE: return "bridge";
+        case NFPROTO_INET: return "inet";
+        case NFPROTO_IPV4: return "ip";
+        case NFPROTO_IPV6: return "ip6";
+        case NFPROTO_ARP: return "arp";
+        case NFPROTO_NETDEV: return "netdev";
+        default: return "of a family that is not known here,";
+    }
+}
+
+}  // namespace
+
+void add_hook(Netfilter& netfilter, const NftHook& hook) {
+    const std::string text = fmt::format("table {} {}, {} {}", family_name(hook.family), hook.table,
+                                         hook.flowtable ? "flowtable" : "chain", hook.chain);
+    if (hook.more_devices) netfilter.unknown = text + " is on devices by a pattern";
+    for (const std::string& device : hook.devices)
+        if (hook.flowtable || hook.rules > 0 || hook.drops) netfilter.device_chains[device] = text;
+    if (hook.flowtable || (hook.rules == 0 && !hook.drops && !hook.nat)) return;
+    switch (hook.family) {
+        case NFPROTO_BRIDGE: netfilter.bridge_chains.push_back(text); break;
+        case NFPROTO_IPV4:
+        case NFPROTO_IPV6:
+        case NFPROTO_INET:
+            if (sees_bridged(hook)) netfilter.ip_chains.push_back(text);
+            break;
+        case NFPROTO_ARP:     // ARP frames are the kernel's anyway
+        case NFPROTO_NETDEV:  // by device, above
+            break;
+        default: netfilter.unknown = text;
+    }
+}
+
+QuickFacts read_quick_facts() {
+    QuickFacts facts;
+    facts.call_iptables = is_set("call-iptables");
+    facts.call_ip6tables = is_set("call-ip6tables");
+    facts.filter_tagged = is_set("filter-vlan-tagged") || is_set("filter-pppoe-tagged");
+    add_legacy_tables(facts.legacy_tables, "ip_tables_names", "iptables-legacy");
+    add_legacy_tables(facts.legacy_tables, "ip6_tables_names", "ip6tables-legacy");
+    facts.ebtables = read_ebtables();
+    facts.vlan_devices = access("/proc/thread-self/net/vlan", F_OK) == 0;
+    return facts;
+}
+
+Netfilter read_netfilter() {
+    const QuickFacts facts = read_quick_facts();
+    Netfilter netfilter;
+    netfilter.call_iptables = facts.call_iptables;
+    netfilter.call_ip6tables = facts.call_ip6tables;
+    netfilter.filter_tagged = facts.filter_tagged;
+    netfilter.ip_chains = facts.legacy_tables;
+    netfilter.bridge_chains = facts.ebtables;
+    try {
+        NetlinkSocket socket(NETLINK_NETFILTER);
+        dump_hooks(socket, NFT_MSG_GETCHAIN, netfilter);
+        dump_hooks(socket, NFT_MSG_GETFLOWTABLE, netfilter);
+    } catch (const NetlinkError& error) {
+        // A kernel without netfilter's netlink has no nftables either.
+        if (error.code().value() != EPROTONOSUPPORT) netfilter.unknown = error.what();
+    }
+    return netfilter;
+}
+
+}  // namespace underpass
