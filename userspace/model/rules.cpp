@@ -77,7 +77,8 @@ std::string port_refusal(const Host& host, const Link& link) {
     if (link.switchdev) return "it is a port of a hardware switch, which forwards by itself";
     if (port.vlan_tunnel) return "vlan_tunnel is on";
     if (port.mrp_ring_open || port.mrp_in_open) return "it is part of an MRP ring";
-    if (port.backup_port || port.backup_nexthop) return "it has a backup_port";
+    if (port.backup_port) return "it has a backup_port";
+    if (port.backup_nexthop) return "it has a backup_nhid";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its frames: " + chain->second;
     return {};
