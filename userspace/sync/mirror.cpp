@@ -41,10 +41,10 @@ void Mirror::take(const PortChanged& event) {
     link.flags = event.flags;
     link.port = event.port;
     if (link == found->second) return;
-    if (link.master != found->second.master) {
-        dirty_.probe.insert(event.index);
-        dirty_.traffic_control.insert(event.index);
-    }
+    const bool moved = link.master != found->second.master;
+    // The device's own message, which comes with this one, then brings nothing new.
+    if (moved || link.flags != found->second.flags) dirty_.probe.insert(event.index);
+    if (moved) dirty_.traffic_control.insert(event.index);
     found->second = std::move(link);
     dirty_.plan = true;
 }
@@ -77,8 +77,13 @@ void Mirror::take(const RulesetChanged&) { dirty_.ruleset = true; }
 void Mirror::take(const DriverChanged& event) { dirty_.probe.insert(event.index); }
 
 void Mirror::begin_resync() {
-    links_before_ = std::exchange(host_.links, {});
-    fdb_before_ = std::exchange(host_.fdb, {});
+    auto links = std::exchange(host_.links, {});
+    auto fdb = std::exchange(host_.fdb, {});
+    if (std::exchange(resyncing_, true)) return;
+    links_before_ = std::move(links);
+    fdb_before_ = std::move(fdb);
+    // Taken in before the resync and not judged yet: the comparison below cannot see it.
+    dirty_before_ = std::exchange(dirty_.fdb, {});
 }
 
 void Mirror::finish_resync() {
@@ -95,10 +100,13 @@ void Mirror::finish_resync() {
         host_.drivers.erase(index);
         host_.traffic_control.erase(index);
     }
+    dirty_.fdb.merge(dirty_before_);
     dirty_.plan = true;
     dirty_.ruleset = true;
+    resyncing_ = false;
     links_before_.clear();
     fdb_before_.clear();
+    dirty_before_.clear();
 }
 
 }  // namespace underpass

@@ -33,7 +33,7 @@ public:
     void mark_plan() { dirty_.plan = true; }
 
     // Forgets links and FDB: a full dump follows, event by event, on which finish_resync() closes. Entries that the
-    // dump does not name are gone.
+    // dump does not name are gone. A dump that broke off is begun again: the comparison is with what was before it.
     void begin_resync();
     void finish_resync();
 
@@ -50,8 +50,10 @@ private:
 
     Host host_;
     Dirty dirty_;
+    bool resyncing_ = false;
     std::map<Ifindex, Link> links_before_;
     std::map<FdbKey, FdbRecord> fdb_before_;
+    std::set<FdbKey> dirty_before_;
 };
 
 }  // namespace underpass
