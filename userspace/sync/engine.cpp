@@ -107,10 +107,11 @@ void Engine::on_events() {
     judge();
 }
 
-// What the mirror took in is judged: removals are written before anything slow is asked.
+// What the mirror took in is judged: removals are written before anything slow is asked. Except the first time, when
+// nothing is known: what was adopted is still right, or not believed until the first beat.
 void Engine::judge() {
     Dirty dirty = mirror_.take_dirty();
-    remove_first(dirty.fdb);
+    if (judged_) remove_first(dirty.fdb);
     const std::set<Ifindex> ports = ports_of(host());
     const auto only_ports = [&ports](std::set<Ifindex>& devices) {
         std::erase_if(devices, [&ports](Ifindex device) { return !ports.contains(device); });
@@ -118,7 +119,7 @@ void Engine::judge() {
     only_ports(dirty.probe);
     only_ports(dirty.traffic_control);
     if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
-    if (dirty.plan || dirty.ruleset) {
+    if (judged_ && (dirty.plan || dirty.ruleset)) {
         // First with what was known of drivers, so that a port that left or stopped does not wait for the probes.
         Plan plan = make_plan(host(), selection(), failures_);
         for (auto& [index, bridge] : plan)
@@ -139,6 +140,7 @@ void Engine::judge() {
         plan_ = std::move(plan);
         detach_unwanted();
     }
+    judged_ = true;
     if (reconciler_.take_fdb_stale()) write(reconciler_.reconcile_all_fdb(host(), plan_));
 }
 
@@ -152,10 +154,10 @@ void Engine::remove_first(const std::set<FdbKey>& keys) {
 }
 
 void Engine::write(const Operations& operations) {
-    for (const Operation& operation : writer_.apply(operations)) {
-        reconciler_.failed(operation);
-        spdlog::error("a map update failed: {}", writer_.last_failure());
-    }
+    const Operations failed = writer_.apply(operations);
+    for (const Operation& operation : failed) reconciler_.failed(operation);
+    if (!failed.empty())
+        spdlog::error("{} of {} map updates failed: {}", failed.size(), operations.size(), writer_.last_failure());
 }
 
 bool Engine::attach_missing(const Plan& plan) {
@@ -236,6 +238,9 @@ void Engine::on_tick(Clock::time_point now) {
         quick_facts_ = facts;
         mirror_.apply(RulesetChanged{});
     }
+    const std::set<FdbKey> failed = reconciler_.take_failed_fdb();
+    pending_.insert(failed.begin(), failed.end());
+    if (reconciler_.take_failed_devices()) mirror_.mark_plan();
     on_events();
     if (now >= next_audit_) {
         next_audit_ = now + kAudit;

@@ -14,6 +14,14 @@ std::uint32_t place_of(Ifindex device) { return number(device) % DEVICE_INDEX_SI
 
 bool same(const device& a, const device& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
 
+// The device, its bridge, and that the map may hold anything of the rest: no record is wanted without flags.
+device unsure(const device& record) {
+    device result{};
+    result.ifindex = record.ifindex;
+    result.bridge = record.bridge;
+    return result;
+}
+
 FdbKey from_map_key(const fdb_key& key) {
     FdbKey result{Ifindex{key.bridge}, Vid{key.vid}, {}};
     std::copy(std::begin(key.mac), std::end(key.mac), result.mac.bytes.begin());
@@ -50,9 +58,12 @@ void Reconciler::adopt(const std::vector<std::pair<std::uint32_t, device>>& devi
                        const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets) {
     for (const auto& [slot, record] : devices) {
         if (slot == 0 || record.flags == 0) continue;
-        devices_[Ifindex{record.ifindex}] = {slot, record, std::nullopt};
-        places_[place_of(Ifindex{record.ifindex})] = Ifindex{record.ifindex};
         std::erase(free_, slot);
+        const Ifindex index{record.ifindex};
+        if (places_.emplace(place_of(index), index).second)
+            devices_[index] = {slot, unsure(record), std::nullopt};
+        else
+            uncleared_[slot] = record.ifindex;  // one that could not be cleared before the device had another slot
     }
     for (const auto& [key, entry] : fdb) fdb_[key] = {entry.slot, entry.flags};
     for (const auto& [slot, ifindex] : targets)
@@ -72,8 +83,28 @@ std::optional<std::uint32_t> Reconciler::slot_of(Ifindex device) const {
     return found == devices_.end() ? std::nullopt : std::optional(found->second.slot);
 }
 
+// Records and targets of slots that stand for no device: what failed, or what an earlier daemon did not finish.
+void Reconciler::clear_leftovers(Operations& operations) {
+    for (const auto& [slot, ifindex] : uncleared_) {
+        operations.push_back(ClearDevice{slot, ifindex});
+        free_.push_back(slot);
+    }
+    uncleared_.clear();
+    std::set<std::uint32_t> held;
+    for (const auto& [index, slot] : devices_) held.insert(slot.slot);
+    for (auto target = targets_.begin(); target != targets_.end();) {
+        if (held.contains(target->first)) {
+            ++target;
+            continue;
+        }
+        operations.push_back(ClearTarget{target->first});
+        target = targets_.erase(target);
+    }
+}
+
 Operations Reconciler::reconcile_devices(Plan& plan) {
     Operations operations;
+    clear_leftovers(operations);
     std::map<Ifindex, const PortPlan*> wanted;
     for (auto& [bridge, of_bridge] : plan)
         for (auto& port : of_bridge.ports) wanted[port.index] = &port;
@@ -122,7 +153,7 @@ Operations Reconciler::reconcile_devices(Plan& plan) {
                 slot.record = port.record;
                 operations.push_back(WriteDevice{slot.slot, port.record});
             }
-            if (port.xdp_target && targets_.emplace(slot.slot, number(port.index)).second)
+            if (port.xdp_target && std::exchange(targets_[slot.slot], number(port.index)) != number(port.index))
                 operations.push_back(WriteTarget{slot.slot, number(port.index)});
         }
     }
@@ -180,17 +211,31 @@ Operations Reconciler::reconcile_all_fdb(const Host& host, const Plan& plan) {
 }
 
 void Reconciler::failed(const Operation& operation) {
-    // Removals of what is not there do not fail; so a failed one means that the map itself is broken, and the entry
-    // is kept as unknown: the next reconcile tries again.
-    if (const auto* write = std::get_if<WriteFdb>(&operation)) fdb_.erase(write->key);
+    // What is not known to be gone is kept as unsure: the next reconcile writes or removes it, whatever it is.
+    if (const auto* write = std::get_if<WriteFdb>(&operation)) {
+        failed_fdb_.insert(from_map_key(write->key));
+        const auto held = fdb_.find(write->key);
+        if (held != fdb_.end() && held->second != Held{}) fdb_.erase(held);
+    } else if (const auto* erase = std::get_if<EraseFdb>(&operation)) {
+        failed_fdb_.insert(from_map_key(erase->key));
+        fdb_[erase->key] = {};
+    } else {
+        failed_devices_ = true;
+    }
     if (const auto* write = std::get_if<WriteDevice>(&operation)) {
         const auto held = devices_.find(Ifindex{write->record.ifindex});
-        if (held != devices_.end()) held->second.record = {};
+        if (held != devices_.end()) held->second.record = unsure(write->record);
     }
-    if (const auto* write = std::get_if<WriteTarget>(&operation)) targets_.erase(write->slot);
-    if (const auto* erase = std::get_if<EraseFdb>(&operation)) fdb_[erase->key] = {};
+    if (const auto* write = std::get_if<WriteTarget>(&operation)) targets_[write->slot] = 0;
     if (const auto* clear = std::get_if<ClearTarget>(&operation)) targets_[clear->slot] = 0;
+    // Nobody gets the slot before it is clear, unless the next operation has already written it anew.
+    if (const auto* clear = std::get_if<ClearDevice>(&operation))
+        if (std::erase(free_, clear->slot) != 0) uncleared_[clear->slot] = clear->ifindex;
 }
+
+std::set<FdbKey> Reconciler::take_failed_fdb() { return std::exchange(failed_fdb_, {}); }
+
+bool Reconciler::take_failed_devices() { return std::exchange(failed_devices_, false); }
 
 void Reconciler::rewrite(const fdb_key& key, Operations& operations) {
     const auto held = fdb_.find(key);

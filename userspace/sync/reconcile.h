@@ -67,8 +67,11 @@ public:
     void remove_outdated(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);
     void reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);
     Operations reconcile_all_fdb(const Host& host, const Plan& plan);
-    // After the writer: an operation that failed did not happen.
+    // After the writer: an operation that failed may have happened or not, and is to be done again.
     void failed(const Operation& operation);
+    // Since the last call: entries to be judged again because their operations failed, and whether devices are.
+    std::set<FdbKey> take_failed_fdb();
+    bool take_failed_devices();
     // The program distrusts the entry: write it anew, unconfirmed.
     void rewrite(const fdb_key& key, Operations& operations);
 
@@ -89,6 +92,7 @@ private:
     struct KeyEqual {
         bool operator()(const fdb_key& a, const fdb_key& b) const noexcept;
     };
+    // As it is by default, the map may hold anything, and no entry is wanted like that.
     struct Held {
         std::uint32_t slot = 0;
         std::uint8_t flags = 0;
@@ -101,15 +105,19 @@ private:
     };
 
     std::optional<std::uint32_t> take_slot();
+    void clear_leftovers(Operations& operations);
     std::optional<Held> wanted(const Host& host, const Plan& plan, const FdbKey& key) const;
 
     std::size_t fdb_size_;
     std::map<Ifindex, Slot> devices_;
-    std::map<std::uint32_t, std::uint32_t> targets_;  // slot -> ifindex
+    std::map<std::uint32_t, std::uint32_t> targets_;    // slot -> ifindex; 0: the map may hold anything
+    std::map<std::uint32_t, std::uint32_t> uncleared_;  // slot -> ifindex of a record that nobody wants
     std::unordered_map<fdb_key, Held, KeyHash, KeyEqual> fdb_;
     std::map<std::uint32_t, Ifindex> places_;  // of the index map
     std::deque<std::uint32_t> free_;
     std::set<FdbKey> left_out_;
+    std::set<FdbKey> failed_fdb_;
+    bool failed_devices_ = false;
     bool fdb_stale_ = true;
 };
 
