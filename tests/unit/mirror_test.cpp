@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The mirror: what each event does to the model, and which of it has to be judged again.
+#include "sync/mirror.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+#include "hosts.h"
+
+namespace underpass {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// A mirror that has read `host` by a dump, as at the start, with nothing left to judge.
+Mirror mirror_of(const Host& host) {
+    Mirror mirror;
+    mirror.begin_resync();
+    for (const auto& [index, link] : host.links) mirror.apply(LinkChanged{link});
+    for (const auto& [key, record] : host.fdb) mirror.apply(FdbChanged{key, record});
+    mirror.finish_resync();
+    mirror.host().drivers = host.drivers;
+    mirror.host().traffic_control = host.traffic_control;
+    mirror.take_dirty();
+    return mirror;
+}
+
+Host host_with_fdb() {
+    Host host = plain_host();
+    for (std::uint32_t i = 1; i <= 4; i++) host.fdb[key(i)] = {.port = i % 2 == 0 ? kNic : kTap};
+    return host;
+}
+
+void expect_clean(const Dirty& dirty) {
+    EXPECT_FALSE(dirty.plan);
+    EXPECT_FALSE(dirty.ruleset);
+    EXPECT_THAT(dirty.probe, IsEmpty());
+    EXPECT_THAT(dirty.traffic_control, IsEmpty());
+    EXPECT_THAT(dirty.fdb, IsEmpty());
+}
+
+struct LinkRow {
+    const char* what;
+    void (*change)(Link&);
+    bool probe;
+    bool traffic_control;
+};
+
+// What else hangs on each value of a link: all of them are judged, few ask the system again.
+const std::vector<LinkRow> kLinkRows = {
+    {"mtu", [](Link& l) { l.mtu = 9000; }, false, false},
+    {"address", [](Link& l) { l.mac = mac(1); }, false, false},
+    {"carrier", [](Link& l) { l.carrier = false; }, false, false},
+    {"promiscuity", [](Link& l) { l.promiscuity = 2; }, false, false},
+    {"name", [](Link& l) { l.name = "lan"; }, false, false},
+    {"flags", [](Link& l) { l.flags &= ~unsigned{IFF_UP}; }, true, false},
+    {"lower", [](Link& l) { l.lower = Ifindex{50}; }, true, false},
+    {"lower_netnsid", [](Link& l) { l.lower_netnsid = 3; }, true, false},
+    {"xdp_program", [](Link& l) { l.xdp_program = 9; }, true, false},
+    {"qdisc", [](Link& l) { l.qdisc = "htb"; }, false, true},
+    {"master", [](Link& l) { l.master = Ifindex{99}; }, true, true},
+    {"port attribute", [](Link& l) { l.port->isolated = true; }, false, false},
+};
+
+TEST(Mirror, LinkChanges) {
+    for (const LinkRow& row : kLinkRows) {
+        SCOPED_TRACE(row.what);
+        Mirror mirror = mirror_of(plain_host());
+        Link link = mirror.host().links.at(kNic);
+        mirror.apply(LinkChanged{link});
+        expect_clean(mirror.take_dirty());
+        row.change(link);
+        mirror.apply(LinkChanged{link});
+        EXPECT_EQ(mirror.host().links.at(kNic), link);
+        const Dirty dirty = mirror.take_dirty();
+        EXPECT_TRUE(dirty.plan);
+        EXPECT_EQ(dirty.probe.contains(kNic), row.probe);
+        EXPECT_EQ(dirty.traffic_control.contains(kNic), row.traffic_control);
+        EXPECT_LE(dirty.probe.size(), 1U);
+        EXPECT_LE(dirty.traffic_control.size(), 1U);
+        EXPECT_FALSE(dirty.ruleset);
+        EXPECT_THAT(dirty.fdb, IsEmpty());
+        expect_clean(mirror.take_dirty());
+    }
+}
+
+TEST(Mirror, NewLinkIsAskedForEverything) {
+    Mirror mirror = mirror_of(plain_host());
+    mirror.apply(LinkChanged{plain_port(Ifindex{30}, "eth9", "", "mq")});
+    const Dirty dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.plan);
+    EXPECT_THAT(dirty.probe, ElementsAre(Ifindex{30}));
+    EXPECT_THAT(dirty.traffic_control, ElementsAre(Ifindex{30}));
+}
+
+TEST(Mirror, LinkWithoutPortAttributesKeepsThem) {
+    Mirror mirror = mirror_of(plain_host());
+    Link link = mirror.host().links.at(kNic);
+    PortAttributes attributes = *link.port;
+    attributes.isolated = true;
+    mirror.apply(PortChanged{kNic, kBridge, link.flags, attributes});
+    mirror.take_dirty();
+
+    link.port.reset();
+    mirror.apply(LinkChanged{link});
+    EXPECT_EQ(mirror.host().links.at(kNic).port, attributes);
+    expect_clean(mirror.take_dirty());
+    link.mtu = 9000;
+    mirror.apply(LinkChanged{link});
+    EXPECT_EQ(mirror.host().links.at(kNic).port, attributes);
+    EXPECT_EQ(mirror.host().links.at(kNic).mtu, 9000U);
+
+    // Of another bridge, or of none, they say nothing.
+    Link moved = link;
+    moved.master = Ifindex{99};
+    mirror.apply(LinkChanged{moved});
+    EXPECT_EQ(mirror.host().links.at(kNic).port, std::nullopt);
+    mirror.apply(PortChanged{kNic, Ifindex{99}, link.flags, attributes});
+    moved.master.reset();
+    mirror.apply(LinkChanged{moved});
+    EXPECT_EQ(mirror.host().links.at(kNic).port, std::nullopt);
+}
+
+TEST(Mirror, LinkGoneTakesWhatWasAskedWithIt) {
+    Host host = plain_host();
+    host.traffic_control[kNic].foreign_ingress = true;
+    Mirror mirror = mirror_of(host);
+    mirror.apply(LinkGone{kNic});
+    EXPECT_TRUE(mirror.take_dirty().plan);
+    EXPECT_FALSE(mirror.host().links.contains(kNic));
+    EXPECT_FALSE(mirror.host().drivers.contains(kNic));
+    EXPECT_FALSE(mirror.host().traffic_control.contains(kNic));
+    EXPECT_TRUE(mirror.host().drivers.contains(kTap));
+    mirror.apply(LinkGone{kNic});
+    expect_clean(mirror.take_dirty());
+}
+
+TEST(Mirror, PortChanges) {
+    Mirror mirror = mirror_of(plain_host());
+    const Link before = mirror.host().links.at(kNic);
+    PortAttributes attributes = *before.port;
+    mirror.apply(PortChanged{kNic, kBridge, before.flags, attributes});
+    expect_clean(mirror.take_dirty());
+
+    attributes.state = PortState::blocking;
+    mirror.apply(PortChanged{kNic, kBridge, before.flags, attributes});
+    Link expected = before;
+    expected.port = attributes;
+    EXPECT_EQ(mirror.host().links.at(kNic), expected);
+    Dirty dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.plan);
+    EXPECT_THAT(dirty.probe, IsEmpty());
+
+    // Whichever of a device's two messages comes first, its driver is asked when it goes down.
+    mirror.apply(PortChanged{kNic, kBridge, before.flags & ~unsigned{IFF_UP}, attributes});
+    expected.flags &= ~unsigned{IFF_UP};
+    EXPECT_EQ(mirror.host().links.at(kNic), expected);
+    dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.plan);
+    EXPECT_THAT(dirty.probe, ElementsAre(kNic));
+
+    mirror.apply(PortChanged{kNic, Ifindex{99}, expected.flags, attributes});
+    EXPECT_EQ(mirror.host().links.at(kNic).master, Ifindex{99});
+    dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.probe, ElementsAre(kNic));
+    EXPECT_THAT(dirty.traffic_control, ElementsAre(kNic));
+
+    mirror.apply(PortChanged{Ifindex{77}, kBridge, before.flags, attributes});
+    EXPECT_FALSE(mirror.host().links.contains(Ifindex{77}));
+    expect_clean(mirror.take_dirty());
+}
+
+TEST(Mirror, PortGone) {
+    Mirror mirror = mirror_of(plain_host());
+    Link expected = mirror.host().links.at(kNic);
+    expected.master.reset();
+    expected.port.reset();
+    mirror.apply(PortGone{kNic});
+    EXPECT_EQ(mirror.host().links.at(kNic), expected);
+    EXPECT_TRUE(mirror.take_dirty().plan);
+    mirror.apply(PortGone{kNic});
+    mirror.apply(PortGone{Ifindex{77}});
+    expect_clean(mirror.take_dirty());
+}
+
+TEST(Mirror, FdbChanges) {
+    Mirror mirror = mirror_of(host_with_fdb());
+    mirror.apply(FdbChanged{key(1), {.port = kTap}});
+    expect_clean(mirror.take_dirty());
+
+    mirror.apply(FdbChanged{key(1), {.port = kNic}});
+    mirror.apply(FdbChanged{key(9), {.port = kNic}});
+    mirror.apply(FdbGone{key(2)});
+    mirror.apply(FdbGone{key(8)});
+    EXPECT_EQ(mirror.host().fdb.at(key(1)).port, kNic);
+    EXPECT_TRUE(mirror.host().fdb.contains(key(9)));
+    EXPECT_FALSE(mirror.host().fdb.contains(key(2)));
+    const Dirty dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.fdb, ElementsAre(key(1), key(2), key(9)));
+    EXPECT_FALSE(dirty.plan) << "addresses do not change what devices may do";
+}
+
+TEST(Mirror, OtherEvents) {
+    Mirror mirror = mirror_of(plain_host());
+    mirror.apply(TrafficControlChanged{kNic});
+    Dirty dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.traffic_control, ElementsAre(kNic));
+    EXPECT_FALSE(dirty.ruleset);
+    mirror.apply(RulesetChanged{});
+    EXPECT_TRUE(mirror.take_dirty().ruleset);
+    mirror.apply(DriverChanged{kTap});
+    EXPECT_THAT(mirror.take_dirty().probe, ElementsAre(kTap));
+    mirror.mark_plan();
+    EXPECT_TRUE(mirror.take_dirty().plan);
+    expect_clean(mirror.take_dirty());
+}
+
+void dump_into(Mirror& mirror, const Host& host) {
+    for (const auto& [index, link] : host.links) mirror.apply(LinkChanged{link});
+    for (const auto& [key, record] : host.fdb) mirror.apply(FdbChanged{key, record});
+}
+
+TEST(Mirror, ResyncFindsWhatNoEventTold) {
+    Mirror mirror = mirror_of(host_with_fdb());
+    Host now = host_with_fdb();
+    now.fdb[key(1)].port = kNic;
+    now.fdb[key(7)].port = kNic;
+    now.fdb.erase(key(2));
+    now.links.erase(kTap);
+    mirror.begin_resync();
+    dump_into(mirror, now);
+    mirror.finish_resync();
+    EXPECT_EQ(mirror.host().links, now.links);
+    EXPECT_EQ(mirror.host().fdb, now.fdb);
+    EXPECT_FALSE(mirror.host().drivers.contains(kTap));
+    EXPECT_TRUE(mirror.host().drivers.contains(kNic));
+    const Dirty dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.plan);
+    EXPECT_TRUE(dirty.ruleset);
+    EXPECT_THAT(dirty.fdb, ElementsAre(key(1), key(2), key(7)));
+}
+
+// Events were taken in, and not judged yet, when the next ones turned out to be lost.
+TEST(Mirror, ResyncKeepsWhatWasDirtyBefore) {
+    Mirror mirror = mirror_of(host_with_fdb());
+    mirror.apply(FdbChanged{key(1), {.port = kNic}});
+    mirror.apply(FdbGone{key(2)});
+    Host now = host_with_fdb();
+    now.fdb[key(1)].port = kNic;
+    now.fdb.erase(key(2));
+    mirror.begin_resync();
+    dump_into(mirror, now);
+    mirror.finish_resync();
+    EXPECT_THAT(mirror.take_dirty().fdb, ElementsAre(key(1), key(2)));
+}
+
+// A dump that broke off is begun again.
+TEST(Mirror, ResyncBegunTwiceComparesWithTheFirst) {
+    Mirror mirror = mirror_of(host_with_fdb());
+    Host now = host_with_fdb();
+    now.fdb.erase(key(2));
+    now.fdb[key(4)].port = kTap;
+    now.links.erase(kTap);
+    mirror.begin_resync();
+    mirror.apply(LinkChanged{now.links.at(kBridge)});
+    mirror.apply(FdbChanged{key(4), now.fdb.at(key(4))});
+    mirror.begin_resync();
+    dump_into(mirror, now);
+    mirror.finish_resync();
+    EXPECT_EQ(mirror.host().fdb, now.fdb);
+    EXPECT_FALSE(mirror.host().drivers.contains(kTap));
+    EXPECT_THAT(mirror.take_dirty().fdb, testing::IsSupersetOf({key(2), key(4)}));
+}
+
+class RandomEvents {
+public:
+    explicit RandomEvents(std::uint32_t seed) : random_(seed) {}
+
+    Event next() {
+        switch (number(12)) {
+            case 0: return LinkChanged{link()};
+            case 1: return PortChanged{device(), bridge(), kRunning, port()};
+            case 2: return number(3) == 0 ? Event(LinkGone{device()}) : Event(PortGone{device()});
+            case 3: return number(2) == 0 ? Event(DriverChanged{device()}) : Event(TrafficControlChanged{device()});
+            case 4:
+            case 5:
+            case 6: return FdbGone{address()};
+            default: return FdbChanged{address(), {.port = device(), .sticky = number(4) == 0}};
+        }
+    }
+
+private:
+    std::uint32_t number(std::uint32_t below) {
+        return std::uniform_int_distribution<std::uint32_t>(0, below - 1)(random_);
+    }
+    Ifindex device() { return Ifindex{11 + number(6)}; }
+    Ifindex bridge() { return number(2) == 0 ? kBridge : Ifindex{20}; }
+    FdbKey address() { return key(1 + number(24), bridge()); }
+    PortAttributes port() { return {.state = static_cast<PortState>(number(5)), .isolated = number(2) == 0}; }
+    Link link() {
+        const Ifindex index = device();
+        Link link = plain_link(index, "d" + std::to_string(underpass::number(index)), "", "mq");
+        link.mtu = 1500 + number(2);
+        if (number(3) != 0) link.master = bridge();
+        if (link.master && number(2) == 0) link.port = port();
+        return link;
+    }
+
+    std::mt19937 random_;
+};
+
+std::set<FdbKey> differences(const std::map<FdbKey, FdbRecord>& a, const std::map<FdbKey, FdbRecord>& b) {
+    std::set<FdbKey> keys;
+    const auto add = [&keys](const auto& from, const auto& to) {
+        for (const auto& [key, record] : from) {
+            const auto other = to.find(key);
+            if (other == to.end() || other->second != record) keys.insert(key);
+        }
+    };
+    add(a, b);
+    add(b, a);
+    return keys;
+}
+
+// The model that events made is the one that a dump of the end makes; so a resync has nothing to do to the FDB, and
+// what the events left dirty covers every difference.
+TEST(Mirror, ResyncAfterRandomEventsChangesNothing) {
+    for (std::uint32_t seed = 1; seed <= 200; seed++) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        RandomEvents events(seed);
+        Mirror mirror = mirror_of(plain_host());
+        std::map<FdbKey, FdbRecord> before = mirror.host().fdb;
+        for (int step = 0; step < 200; step++) {
+            mirror.apply(events.next());
+            if (step % 20 != 19) continue;
+            const Dirty dirty = mirror.take_dirty();
+            EXPECT_THAT(dirty.fdb, testing::IsSupersetOf(differences(before, mirror.host().fdb)));
+            before = mirror.host().fdb;
+        }
+        const Host end = mirror.host();
+        mirror.begin_resync();
+        dump_into(mirror, end);
+        mirror.finish_resync();
+        EXPECT_THAT(mirror.take_dirty().fdb, IsEmpty());
+        EXPECT_EQ(mirror.host().links, end.links);
+        EXPECT_EQ(mirror.host().fdb, end.fdb);
+        for (const auto& [index, facts] : mirror.host().drivers) EXPECT_TRUE(end.links.contains(index));
+    }
+}
+
+}  // namespace
+}  // namespace underpass
