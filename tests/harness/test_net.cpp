@@ -82,7 +82,9 @@ Wire add_wire(Net& net, const lab::Namespace& host, const std::string& bridge, c
         lab::disable_ipv6(name);
         lab::set_up(name);
         if (wire_like) lab::make_wire_like(name);
+        lab::wait_until_running(name);
     });
+    host.run([&] { lab::wait_until_running(name); });
     return {far, name, name};
 }
 

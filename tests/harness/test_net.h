@@ -40,8 +40,8 @@ private:
     std::list<lab::Namespace> namespaces_;
 };
 
-// A port of a bridge in `host` and, at its other end, a device in a namespace of its own, both up, without IPv6, so
-// that no frame comes of itself.
+// A port of a bridge in `host` and, at its other end, a device in a namespace of its own, both up and running, without
+// IPv6, so that no frame comes of itself. The port forwards at once if the bridge is up.
 struct Wire {
     const lab::Namespace& far;
     std::string port;    // in the host

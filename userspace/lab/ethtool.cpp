@@ -60,17 +60,23 @@ void apply(const Ethtool& device, const Names& names, const std::map<std::size_t
 void set_features(const std::string& device_name, const std::vector<FeatureChange>& changes) {
     const Ethtool device(device_name);
     const Names names = device.feature_names();
-    std::map<std::size_t, bool> wanted;
+    std::map<std::size_t, bool> wanted, wished;
     for (const auto& change : changes) {
         bool known = false;
         for (std::size_t bit = 0; bit < names.size(); bit++) {
             if (!belongs_to(change.name, names[bit])) continue;
-            wanted[bit] = change.on;
             known = true;
+            // A group on means those of it that the device has; what is off, or named by itself, must be so.
+            const bool whole = !change.on || change.name == names[bit];
+            (whole ? wanted : wished)[bit] = change.on;
         }
         if (!known) throw std::invalid_argument("no device feature has the name " + change.name);
     }
+    if (!wished.empty()) device.set_features(wished, names.size());
     apply(device, names, wanted);
+    for (const auto& change : changes)
+        if (change.on && !feature(device_name, change.name))
+            throw_errno(EOPNOTSUPP, "switch " + change.name + " on at " + device_name);
 }
 
 bool feature(const std::string& device_name, const std::string& name) {

@@ -19,9 +19,11 @@
 #include <charconv>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 
 #include "lab/request.h"
 #include "loader/error.h"
+#include "netlink/dump.h"
 #include "netlink/socket.h"
 
 namespace underpass::lab {
@@ -202,6 +204,23 @@ void set_up(const std::string& name) {
 
 void set_down(const std::string& name) {
     set_flag_up(name, false);
+}
+
+void wait_until_running(const std::string& name, std::chrono::milliseconds time) {
+    NetlinkSocket route(NETLINK_ROUTE);
+    const Ifindex index = ifindex(name);
+    const auto end = std::chrono::steady_clock::now() + time;
+    const auto running = [&] {
+        const auto link = get_link(route, index);
+        if (!link || (link->flags & IFF_RUNNING) == 0) return false;
+        if (!link->port || link->port->state != PortState::disabled) return true;
+        const auto bridge = get_link(route, link->master.value_or(Ifindex::none));
+        return !bridge || (bridge->flags & IFF_UP) == 0;
+    };
+    while (!running()) {
+        if (std::chrono::steady_clock::now() > end) throw_errno(ETIMEDOUT, "wait for the carrier of " + name);
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
 }
 
 void set_master(const std::string& name, const std::string& master) {

@@ -54,6 +54,9 @@ void delete_link(const std::string& name);
 
 void set_up(const std::string& name);
 void set_down(const std::string& name);
+// Until the kernel has seen the carrier: before that, a bridge port forwards nothing and takes no dynamic FDB entry. A
+// port of a bridge that is up is then not disabled any more. Throws std::system_error (ETIMEDOUT).
+void wait_until_running(const std::string& name, std::chrono::milliseconds time = std::chrono::seconds(10));
 void set_master(const std::string& name, const std::string& master);
 void clear_master(const std::string& name);
 void set_mac(const std::string& name, const MacAddr& mac);
@@ -62,6 +65,7 @@ void set_mtu(const std::string& name, std::uint32_t mtu);
 void add_address(const std::string& name, const std::string& address);
 
 struct PortOptions {
+    // `blocking` does not hold on a bridge without STP (the kernel makes it forwarding at once), `listening` does.
     std::optional<PortState> state = std::nullopt;
     std::optional<bool> isolated = std::nullopt;
     std::optional<bool> hairpin = std::nullopt;

@@ -85,14 +85,15 @@ TEST_F(Lab, PortHasItsOptions) {
         lab::set_up("br0");
         lab::set_up("p1");
         lab::set_up("x1");
-        lab::set_port("p1", {.state = PortState::blocking,
+        lab::wait_until_running("p1");
+        lab::set_port("p1", {.state = PortState::listening,
                              .isolated = true,
                              .hairpin = true,
                              .learning = false,
                              .locked = true,
                              .neigh_suppress = true});
         PortAttributes port = link_of("p1").port.value();
-        EXPECT_EQ(port.state, PortState::blocking);
+        EXPECT_EQ(port.state, PortState::listening);
         EXPECT_TRUE(port.isolated && port.hairpin && port.locked && port.neigh_suppress);
         EXPECT_FALSE(port.learning);
         lab::set_port("p1", {.state = PortState::forwarding, .isolated = false});
@@ -109,6 +110,8 @@ TEST_F(Lab, FdbEntriesOfEachKind) {
         lab::create_bridge("br0");
         lab::create_veth("p1", "x1");
         lab::set_master("p1", "br0");
+        for (const char* device : {"br0", "p1", "x1"}) lab::set_up(device);
+        lab::wait_until_running("p1");
         lab::set_fdb("p1", mac(1), lab::FdbKind::dynamic);
         lab::set_fdb("p1", mac(2), lab::FdbKind::fixed);
         lab::set_fdb("p1", mac(3), lab::FdbKind::sticky);
@@ -172,12 +175,12 @@ TEST_F(Lab, ABridgeForwardsWholeFrames) {
     };
     for (const auto& frame : frames) from.send(frame);
     EXPECT_EQ(to.receive_count(frames.size(), 2000ms), frames);
+    EXPECT_EQ(host.run([] { return fdb_of(mac(1)); })->port, host.run([] { return lab::ifindex("p1"); }));
     // What it sends itself is not what comes in.
     EXPECT_TRUE(from.receive(50ms).empty());
     to.send(frames[0]);
     from.receive_count(1, 2000ms);
     EXPECT_TRUE(to.receive(50ms).empty());
-    EXPECT_EQ(host.run([] { return fdb_of(mac(1)); })->port, host.run([] { return lab::ifindex("p1"); }));
 }
 
 TEST_F(Lab, WireLikeIsWithoutOffloads) {
