@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "loader/error.h"
@@ -14,6 +15,9 @@ namespace {
 std::error_code code_of(int result) {
     return result == 0 ? std::error_code() : std::error_code(result < 0 ? -result : result, std::generic_category());
 }
+
+// The kernel's own ENOTSUPP, which has no name here: a device map's values are not read in batches.
+constexpr int kNotSupported = 524;
 
 }  // namespace
 
@@ -44,6 +48,10 @@ std::size_t RawMap::read_all(std::vector<std::byte>& keys, std::size_t key_size,
             step *= 2;
             continue;
         }
+        if (first && result == -kNotSupported) {
+            total = read_one_by_one(keys, key_size, values, value_size);
+            break;
+        }
         if (result != 0 && result != -ENOENT) throw_errno(result, "read a BPF map");
         total += count;
         first = false;
@@ -51,6 +59,20 @@ std::size_t RawMap::read_all(std::vector<std::byte>& keys, std::size_t key_size,
     }
     keys.resize(total * key_size);
     values.resize(total * value_size);
+    return total;
+}
+
+std::size_t RawMap::read_one_by_one(std::vector<std::byte>& keys, std::size_t key_size, std::vector<std::byte>& values,
+                                    std::size_t value_size) const {
+    std::size_t total = 0;
+    std::vector<std::byte> key(key_size);
+    for (const void* before = nullptr; bpf_map_get_next_key(fd(), before, key.data()) == 0; before = key.data()) {
+        keys.resize((total + 1) * key_size);
+        values.resize((total + 1) * value_size);
+        if (!read(key.data(), values.data() + total * value_size)) continue;
+        std::copy(key.begin(), key.end(), keys.begin() + static_cast<std::ptrdiff_t>(total * key_size));
+        total++;
+    }
     return total;
 }
 

@@ -32,6 +32,10 @@ protected:
                          std::size_t value_size) const;
 
 private:
+    // For maps that are numbered from 0 on.
+    std::size_t read_one_by_one(std::vector<std::byte>& keys, std::size_t key_size, std::vector<std::byte>& values,
+                                std::size_t value_size) const;
+
     Fd fd_;
 };
 

@@ -92,6 +92,7 @@ private:
     Reconciler reconciler_;
     Writer writer_;
     Plan plan_;
+    bool judged_ = false;
     AttachFailures failures_;
     std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
     std::set<Ifindex> xdp_current_;
