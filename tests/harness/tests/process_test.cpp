@@ -10,8 +10,10 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 
 #include "harness/test_net.h"
+#include "loader/pin.h"
 
 namespace underpass::test {
 namespace {
@@ -75,6 +77,32 @@ TEST_F(Process, NothingStaysInANamespaceThatGoes) {
         ::usleep(1000);
     std::error_code gone;
     EXPECT_TRUE(std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/exe", gone).empty());
+}
+
+TEST_F(Process, TheDaemonRunsUntilItIsTold) {
+    const auto& host = make("host");
+    host.run([] { lab::create_bridge("br0"); });
+    Child daemon = start_daemon(host);
+    const Finished up = underpass(host, {"up", "br0"});
+    EXPECT_TRUE(up.ok()) << up.text();
+    EXPECT_THAT(underpass(host, {"status", "--json"}).out, ::testing::HasSubstr(std::to_string(daemon.pid())));
+    EXPECT_THROW(start_daemon(host), std::runtime_error);
+    daemon.signal(SIGTERM);
+    const Finished end = daemon.wait(kPatience);
+    EXPECT_TRUE(end.ok()) << end.text();
+}
+
+TEST_F(Process, WhatAKilledDaemonLeftGoesWithTheTest) {
+    auto own = std::make_unique<Net>();
+    const lab::Namespace& host = own->make("host");
+    host.run([] { lab::create_bridge("br0"); });
+    const std::string inode = std::to_string(host.run([] { return network_namespace_inode(); }));
+    ASSERT_TRUE(underpass(host, {"up", "br0"}).ok());
+    EXPECT_TRUE(std::filesystem::exists("/run/underpass/" + inode));
+    EXPECT_TRUE(std::filesystem::exists("/sys/fs/bpf/underpass/" + inode));
+    own.reset();
+    EXPECT_FALSE(std::filesystem::exists("/run/underpass/" + inode));
+    EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/underpass/" + inode));
 }
 
 TEST_F(Process, NamesAreTheTestsOwn) {
