@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Both programs, loaded on one set of maps in a namespace of their own, and the maps as a World.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "harness/test_net.h"
+#include "harness/test_run.h"
+#include "loader/fd.h"
+#include "loader/object.h"
+#include "prog/cases.h"
+#include "prog/world.h"
+
+namespace underpass::test {
+
+// {slot, reason} -> what was counted, zeros left out.
+using Counted = std::map<std::pair<std::uint32_t, std::uint32_t>, std::pair<std::uint64_t, std::uint64_t>>;
+
+class LoadedPrograms {
+public:
+    // Makes the namespace of the running test, with the devices "in" and "out" and their far ends "in-far", "out-far".
+    // Throws std::system_error, VerifierError.
+    LoadedPrograms();
+
+    const lab::Namespace& where() const { return where_; }
+    Programs& programs() { return programs_; }
+    Ifindex in() const { return in_; }
+
+    // Leaves the ingress device to TC. No run on XDP any more.
+    void detach_xdp() { xdp_link_ = Fd(); }
+
+    // Writes the maps; counters start from zero.
+    void set(const World& world);
+    Ran run(On hook, const Case& each) const;
+    // The FDB of kBridge and VID 0, read back.
+    std::map<MacAddr, Known> fdb() const;
+    Counted counted() const;
+
+private:
+    void beat(Beat beat);
+
+    Net net_;
+    const lab::Namespace& where_;
+    Ifindex in_, out_;
+    Programs programs_;
+    BpfObject xdp_;
+    Fd xdp_link_;  // a test run of XDP comes in by a device that has a program
+};
+
+}  // namespace underpass::test

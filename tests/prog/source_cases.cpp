@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// source: the kernel's learning, watched; and the pulse.
+#include "prog/cases.h"
+
+namespace underpass::test {
+
+namespace {
+
+void distrust_source(World& world, On) {
+    world.fdb[kFrom].distrusted = true;
+}
+
+// The hook before the last one leaves the stamp to the last.
+void stamp_source(World& world, On hook) {
+    world.fdb[kFrom].pulse_due = hook == On::xdp;
+}
+
+}  // namespace
+
+std::vector<Case> source_cases() {
+    return {
+        {.description = "a source that nobody knows",
+         .frame = plain(),
+         .reason = REASON_SOURCE_UNKNOWN,
+         .given = [](World& world) { world.fdb.erase(kFrom); }},
+        {.description = "a source that is known on another bridge only",
+         .frame = plain(),
+         .reason = REASON_SOURCE_UNKNOWN,
+         .given = [](World& world) { world.in.bridge = kOtherBridge; }},
+        {.description = "a source that is known with another VID only",
+         .frame = plain(),
+         .reason = REASON_SOURCE_UNKNOWN,
+         .given = [](World& world) { world.in.vid = 5; }},
+        {.description = "a source that is confirmed by this frame",
+         .frame = plain(),
+         .given = [](World& world) { world.fdb[kFrom].confirmed = false; },
+         .then = [](World& world, On) { world.fdb[kFrom].confirmed = true; }},
+        {.description = "a source whose own entry is distrusted",
+         .frame = plain(),
+         .given = [](World& world) { world.fdb[kFrom].distrusted = true; }},
+        {.description = "a source at a port that does not learn",
+         .frame = plain(),
+         .given = [](World& world) { world.in.flags &= ~std::uint32_t{DEVICE_LEARNS}; }},
+
+        {.description = "a source that was at another port",
+         .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
+         .given = [](World& world) { world.fdb[kFrom].slot = kOutSlot; },
+         .then = distrust_source},
+        {.description = "a move that is told by a broadcast",
+         .frame = Ethernet{.destination = kBroadcast, .source = kFrom} / Arp{.sender_mac = kFrom} / PadTo{60},
+         .reason = REASON_SOURCE_MOVED,
+         .given = [](World& world) { world.fdb[kFrom].slot = kOutSlot; },
+         .then = distrust_source},
+        {.description = "a move to a port that is left to the kernel",
+         .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
+         .given =
+             [](World& world) {
+                 world.in.flags = DEVICE_PRESENT | DEVICE_LEARNS;
+                 world.fdb[kFrom].slot = kOutSlot;
+             },
+         .then = distrust_source},
+        {.description = "a move to a port that does not learn",
+         .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
+         .given =
+             [](World& world) {
+                 world.in.flags &= ~std::uint32_t{DEVICE_LEARNS};
+                 world.fdb[kFrom].slot = kOutSlot;
+             }},
+        {.description = "a sticky source that was at another port",
+         .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
+         .given = [](World& world) { world.fdb[kFrom] = {.slot = kOutSlot, .flags = FDB_STICKY}; }},
+        {.description = "the host's own address as a source",
+         .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
+         .given = [](World& world) { world.fdb[kFrom] = {.slot = 0, .flags = FDB_LOCAL}; }},
+        {.description = "the ingress port's own address as a source",
+         .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
+         .given = [](World& world) { world.fdb[kFrom] = {.slot = kInSlot, .flags = FDB_LOCAL}; }},
+
+        {.description = "a source whose pulse is due",
+         .frame = plain(),
+         .reason = REASON_PULSE,
+         .given = [](World& world) { world.fdb[kFrom].pulse_due = true; },
+         .then = stamp_source},
+        {.description = "a pulse confirms too",
+         .frame = plain(),
+         .reason = REASON_PULSE,
+         .given = [](World& world) { world.fdb[kFrom] = {.slot = kInSlot, .confirmed = false, .pulse_due = true}; },
+         .then =
+             [](World& world, On hook) {
+                 world.fdb[kFrom].confirmed = true;
+                 stamp_source(world, hook);
+             }},
+        {.description = "a pulse that is due at the destination only",
+         .frame = plain(),
+         .given = [](World& world) { world.fdb[kTo].pulse_due = true; }},
+    };
+}
+
+}  // namespace underpass::test
