@@ -19,11 +19,11 @@ enum class On { tc, xdp };
 struct Case {
     std::string description;
     Frame frame;
-    enum reason reason = REASON_FORWARDED;        // the frame is forwarded for this one, passed for any other
-    void (*given)(World& world) = [](World&) {};  // what differs from a world that forwards
-    void (*then)(World& world, On hook) = [](World&, On) {};  // what the FDB has become
-    std::optional<enum reason> on_xdp = std::nullopt;         // where it differs from TC's
-    std::optional<On> only = std::nullopt;                    // the other hook cannot have such a frame
+    enum reason reason = REASON_FORWARDED;             // the frame is forwarded for this one, passed for any other
+    void (*given)(World& world) = nullptr;             // what differs from a world that forwards
+    void (*then)(World& world, On hook) = nullptr;     // what the FDB has become
+    std::optional<enum reason> on_xdp = std::nullopt;  // where it differs from TC's
+    std::optional<On> only = std::nullopt;             // the other hook cannot have such a frame
     Gso gso = {};
 
     enum reason reason_on(On hook) const { return hook == On::xdp ? on_xdp.value_or(reason) : reason; }

@@ -6,7 +6,6 @@
 #include <linux/pkt_cls.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <memory>
@@ -106,7 +105,7 @@ std::unique_ptr<LoadedPrograms> Pipeline::loaded_;
 TEST_P(Pipeline, Case) {
     const auto& [hook, each] = GetParam();
     World world;
-    each->given(world);
+    if (each->given != nullptr) each->given(world);
     loaded_->set(world);
 
     Ran ran;
@@ -120,7 +119,7 @@ TEST_P(Pipeline, Case) {
     EXPECT_EQ(ran.action, expected_action(*each, hook));
     EXPECT_EQ(difference(each->frame, ran.frame), "");
     EXPECT_EQ(text(loaded_->counted()), text(expected_count(*each, hook, world)));
-    each->then(world, hook);
+    if (each->then != nullptr) each->then(world, hook);
     EXPECT_EQ(loaded_->fdb(), world.fdb);
 }
 
@@ -147,15 +146,22 @@ TEST(Coverage, NoTwoCasesAreCalledAlike) {
     for (const auto& each : all_cases()) EXPECT_TRUE(names.insert(each.description).second) << each.description;
 }
 
-// XDP counts no frame that it passes, so a passed one must be due to what the case changed: without it, the same frame
-// is forwarded, or the frame alone is the reason.
-TEST(Coverage, TheUnchangedWorldForwards) {
-    const auto& cases = all_cases();
-    const auto plainest = std::find_if(cases.begin(), cases.end(),
-                                       [](const Case& each) { return each.description == "the plainest frame"; });
-    ASSERT_NE(plainest, cases.end());
-    EXPECT_EQ(plainest->reason_on(On::xdp), REASON_FORWARDED);
-    EXPECT_TRUE(plainest->runs_on(On::xdp));
+// XDP counts no frame that it passes, so there the table alone does not tell why one was passed. It was for what the
+// case changed: in the unchanged world the same frame is forwarded. (Where it is not, TC's count is the witness.)
+TEST(Coverage, XdpPassesForWhatTheCaseChanged) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+    LoadedPrograms loaded;
+    std::size_t shown = 0;
+    for (const auto& each : all_cases()) {
+        const bool group = (destination_of(each.frame).bytes[0] & 1) != 0;
+        if (!each.runs_on(On::xdp) || each.reason_on(On::xdp) == REASON_FORWARDED || each.given == nullptr || group ||
+            each.frame.size() > World{}.out.max_len)
+            continue;
+        loaded.set({});
+        EXPECT_EQ(loaded.run(On::xdp, each).action, XDP_REDIRECT) << each.description;
+        shown++;
+    }
+    EXPECT_GT(shown, 30U);
 }
 
 }  // namespace
