@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The plain kernel is the oracle: the same random life of a bridge, by the kernel alone, with Underpass on TC and with
+// Underpass on XDP. Frames out, in their order at each port, and the FDB in the end must be the same.
+//
+//   UNDERPASS_SEED=N    which lives; a random one otherwise, and printed
+//   UNDERPASS_CASES=N   how many (1,000; fewer where the machine is emulated)
+//   UNDERPASS_CASE=N    this one of the seed alone
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "scenario.h"
+#include "world.h"
+
+namespace underpass::test {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+std::optional<std::uint64_t> environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr || *value == 0 ? std::nullopt : std::optional(std::strtoull(value, nullptr, 10));
+}
+
+bool is_emulated() { return environment("UNDERPASS_EMULATED").value_or(0) != 0; }
+
+constexpr milliseconds kStraggler{300};  // a frame that is later than this is lost; longer where all is slower
+
+// What differs between two worlds' output, device by device; empty if nothing does.
+std::string difference(const Output& kernel, const Output& other) {
+    std::string text;
+    std::set<std::string> devices;
+    for (const auto* output : {&kernel, &other})
+        for (const auto& [device, frames] : *output) devices.insert(device);
+    for (const std::string& device : devices) {
+        const auto frames = [&device](const Output& output) {
+            const auto found = output.find(device);
+            return found == output.end() ? std::vector<Frame>() : found->second;
+        };
+        const auto expected = frames(kernel), actual = frames(other);
+        if (expected == actual) continue;
+        text += fmt::format("  at {}: the kernel sends {} frames, Underpass {}\n", device, expected.size(), actual.size());
+        for (const Frame& frame : expected) text += "    kernel:    " + describe(frame) + "\n";
+        for (const Frame& frame : actual) text += "    underpass: " + describe(frame) + "\n";
+    }
+    return text;
+}
+
+class Differential {
+public:
+    explicit Differential(Net& net) : kernel_(net, "k", ""), others_{World(net, "t", "tc"), World(net, "x", "xdp")} {}
+
+    // What differed; empty if nothing did.
+    std::string run(std::uint64_t seed) {
+        const Scenario scenario = make_scenario(seed);
+        for (World* world : all()) world->begin(scenario.ports);
+        std::string wrong;
+        std::vector<std::string> history;
+        for (const Step& step : scenario.steps) {
+            history.push_back(describe(step));
+            wrong = compare_step(step);
+            if (!wrong.empty()) break;
+        }
+        if (wrong.empty()) wrong = compare_fdb();
+        for (World& world : others_) {
+            const auto share = world.share();
+            fast_[world.name()].fast += share.fast;
+            fast_[world.name()].all += share.all;
+        }
+        for (World* world : all()) world->end();
+        if (wrong.empty()) return {};
+        std::string text = wrong + fmt::format("  {} ports; what was done:\n", scenario.ports);
+        for (const std::string& line : history) text += "    " + line + "\n";
+        return text;
+    }
+
+    const std::map<std::string, World::Share>& fast() const { return fast_; }
+
+private:
+    std::vector<World*> all() { return {&kernel_, &others_[0], &others_[1]}; }
+
+    std::string compare_step(const Step& step) {
+        const std::string expected = kernel_.apply(step);
+        for (World& world : others_) {
+            const std::string actual = world.apply(step);
+            if (actual != expected)
+                return fmt::format("  {}: the kernel alone says '{}', here it says '{}'\n", world.name(), expected, actual);
+        }
+        if (!std::holds_alternative<Send>(step)) return {};
+        Output kernel;
+        kernel_.collect(kernel);
+        for (World& world : others_) {
+            Output output;
+            world.collect(output);
+            const auto patience = kStraggler * (is_emulated() ? 10 : 1);
+            for (const auto end = steady_clock::now() + patience; output != kernel && steady_clock::now() < end;) {
+                std::this_thread::sleep_for(milliseconds(1));
+                world.collect(output);
+                kernel_.collect(kernel);
+            }
+            if (const std::string wrong = difference(kernel, output); !wrong.empty())
+                return fmt::format("  {}: other frames came out\n{}", world.name(), wrong);
+        }
+        return {};
+    }
+
+    std::string compare_fdb() {
+        const auto expected = kernel_.fdb();
+        for (World& world : others_) {
+            const auto actual = world.fdb();
+            if (actual == expected) continue;
+            std::string text = fmt::format("  {}: the kernel's FDB is another in the end\n", world.name());
+            for (const auto& line : expected)
+                if (!actual.contains(line)) text += "    only by the kernel:   " + line + "\n";
+            for (const auto& line : actual)
+                if (!expected.contains(line)) text += "    only with Underpass: " + line + "\n";
+            return text;
+        }
+        return {};
+    }
+
+    World kernel_;
+    std::array<World, 2> others_;
+    std::map<std::string, World::Share> fast_;
+};
+
+class DifferentialTest : public TestNet {};
+
+TEST_F(DifferentialTest, SameFramesSamePortsSameFdb) {
+    const std::uint64_t seed = environment("UNDERPASS_SEED").value_or(std::random_device()());
+    const std::uint64_t count = environment("UNDERPASS_CASES").value_or(is_emulated() ? 40 : 1000);
+    const auto only = environment("UNDERPASS_CASE");
+    fmt::print("seed {}, {} cases\n", seed, only ? 1 : count);
+    std::fflush(stdout);
+    Differential differential(net());
+    std::size_t wrong = 0;
+    for (std::uint64_t i = only.value_or(0); i < only.value_or(count - 1) + 1; i++) {
+        const std::string difference = differential.run(seed + i * 0x9e3779b97f4a7c15ULL);
+        if (difference.empty()) continue;
+        ADD_FAILURE() << "case " << i << " of seed " << seed << " (UNDERPASS_SEED=" << seed << " UNDERPASS_CASE=" << i
+                      << "):\n"
+                      << difference;
+        ASSERT_LT(++wrong, 3) << "enough";
+    }
+    // The comparison means something only if many frames did go fast.
+    for (const auto& [world, share] : differential.fast()) {
+        const double part = static_cast<double>(share.fast) / static_cast<double>(share.all);
+        fmt::print("{}: {} of {} frames went fast ({:.1f} %)\n", world, share.fast, share.all, 100 * part);
+        if (!only) {
+            EXPECT_GT(part, 0.1) << world;
+        }
+    }
+}
+
+}  // namespace
+
+}  // namespace underpass::test

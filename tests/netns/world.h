@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// One bridge of a scenario and everything around it, in namespaces of its own: the plain kernel's world, or one in
+// which Underpass runs. The same steps are done in several worlds, and what comes out is compared.
+//
+//   far namespace   f0 ... f7          sockets that send and receive whole frames
+//                    |      |          (veth)
+//   host namespace  p0 ... p7  [br0]   and the host itself, by a socket at br0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "harness/frame_socket.h"
+#include "harness/process.h"
+#include "harness/test_net.h"
+#include "scenario.h"
+
+namespace underpass::test {
+
+// What came out, by device: "f0" to "f7", and "br0" for what the host got.
+using Output = std::map<std::string, std::vector<Frame>>;
+
+class World {
+public:
+    // `hook`: "tc" or "xdp", with Underpass on every bridge; empty: the plain kernel.
+    World(Net& net, const std::string& name, const std::string& hook);
+
+    // A fresh bridge with so many ports, all up and forwarding, or none.
+    void begin(std::size_t ports);
+    void end();
+
+    // Empty, or why the kernel refused it.
+    std::string apply(const Step& step);
+    // Adds what has arrived since to `output`.
+    void collect(Output& output);
+    // "02:... p1 static", one line an entry, in order.
+    std::set<std::string> fdb() const;
+    // Frames that took the fast path since begin(), and all that were counted.
+    struct Share {
+        std::uint64_t fast = 0;
+        std::uint64_t all = 0;
+    };
+    Share share() const;
+
+    const std::string& name() const { return name_; }
+
+private:
+    void send(const Send& send);
+    void do_step(const Step& step);
+    void set_up(std::size_t port, bool up);
+    static void wait_for_carrier(const lab::Namespace& where, const std::string& device, bool carrier);
+    void catch_up() const;
+
+    std::string name_;
+    const lab::Namespace& host_;
+    const lab::Namespace& far_;
+    std::vector<FrameSocket> far_sockets_;
+    std::optional<FrameSocket> bridge_socket_;
+    std::optional<Child> daemon_;
+    std::size_t ports_ = 0;
+};
+
+}  // namespace underpass::test
