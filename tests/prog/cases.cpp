@@ -3,6 +3,11 @@
 
 namespace underpass::test {
 
+bool Case::is_live(On hook) const {
+    const unsigned type = frame.at(12) << 8U | frame.at(13);
+    return hook == On::tc && ((type == 0x0800 && frame.size() < 14 + 20) || (type == 0x86dd && frame.size() < 14 + 40));
+}
+
 Frame between_hosts(const Layer& first, const std::vector<Layer>& more) {
     Stack stack = Ethernet{.destination = kTo, .source = kFrom} / first;
     for (const auto& layer : more) stack = stack / layer;

@@ -28,6 +28,8 @@ struct Case {
 
     enum reason reason_on(On hook) const { return hook == On::xdp ? on_xdp.value_or(reason) : reason; }
     bool runs_on(On hook) const { return !only || *only == hook; }
+    // A test run of TC refuses an IP frame without a whole IP header: then only a real frame can be shown there.
+    bool is_live(On hook) const;
 };
 
 // By the stage that decides; each in a file of its own.

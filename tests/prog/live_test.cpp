@@ -97,5 +97,30 @@ TEST_F(Live, ATagBesideTheBytesDoesNotMakeAFrameTooBig) {
     EXPECT_EQ(counted(REASON_FORWARDED), 1U);
 }
 
+// IP frames without a whole IP header: passed ones are counted, forwarded ones come out as they went in.
+TEST_F(Live, FramesThatNoTestRunTakes) {
+    attach({});
+    loaded_->where().run([] {
+        for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
+    });
+    const FrameSocket far(loaded_->where(), "in-far");
+    FrameSocket out(loaded_->where(), "out-far");
+    std::size_t shown = 0;
+    for (const auto& each : all_cases()) {
+        if (!each.is_live(On::tc)) continue;
+        SCOPED_TRACE(each.description);
+        World world;
+        if (each.given != nullptr) each.given(world);
+        loaded_->set(world);
+        far.send(each.frame);
+        EXPECT_EQ(counted(each.reason), 1U);
+        EXPECT_EQ(loaded_->counted().size(), 1U);
+        const bool forwarded = each.reason == REASON_FORWARDED;
+        EXPECT_EQ(out.receive_count(1, forwarded ? 5s : 50ms), std::vector<Frame>(forwarded ? 1 : 0, each.frame));
+        shown++;
+    }
+    EXPECT_GE(shown, 5U);
+}
+
 }  // namespace
 }  // namespace underpass::test
