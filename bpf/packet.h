@@ -22,6 +22,7 @@ enum verdict {
 struct packet {
 	struct device *ingress;
 	__u32 ingress_slot;
+	struct fdb_entry *from; /* the source's */
 	struct device *egress;
 	__u32 egress_slot;
 	bool egress_peer; /* deliver to the veth's other end, not through its transmit path */

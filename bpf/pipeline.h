@@ -11,6 +11,7 @@
 #include "bpf/stages/fresh.h"
 #include "bpf/stages/netfilter.h"
 #include "bpf/stages/parse.h"
+#include "bpf/stages/pulse.h"
 #include "bpf/stages/source.h"
 
 static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
@@ -24,9 +25,13 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 	if (verdict == CONTINUE)
 		verdict = fresh(pkt);
 	if (verdict == CONTINUE)
-		verdict = bridge(ctx, pkt);
+		verdict = bridgeable(ctx, pkt);
 	if (verdict == CONTINUE)
 		verdict = netfilter(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = pulse(pkt);
+	if (verdict == CONTINUE)
+		verdict = bridge(ctx, pkt);
 	return verdict == CONTINUE ? FORWARD : verdict;
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The mirror of the kernel's bridge FDB: {bridge, VID, MAC} -> port.
  *
- * An entry is believed as a destination only while it is `confirmed` and not `distrusted`. The daemon writes it
- * unconfirmed; the program confirms it when a frame with that source comes in by that port, and distrusts it, until
- * the daemon writes it anew, when one comes in by another port that learns. So the port of a believed entry is always
- * the one that the host was last seen at, however late the daemon hears of a move. An entry that the kernel itself
- * never moves (sticky) needs no confirmation. The two flags are bytes of their own, so that each is a plain store. */
+ * The daemon hears of a move late, so an entry by itself is not believed. The daemon writes it with `shown_ns` 0; the
+ * first frame that comes from the address by that very port is passed to the kernel, which then has it there as well,
+ * and stamped. From then on the entry is believed as a destination: until a frame with that source comes in by another
+ * port that learns. That distrusts it; everything from and to the address is then the kernel's, until the daemon
+ * writes the entry anew. So whatever the daemon has missed, the port of a believed entry is the one where both the
+ * kernel and we last saw the host. What the kernel never moves (sticky) is believed at once.
+ *
+ * The stamp is renewed by a frame that is passed once per interval (the pulse): the kernel's own entry stays young. */
 #ifndef UNDERPASS_MAPS_FDB_H
 #define UNDERPASS_MAPS_FDB_H
 
@@ -28,10 +31,9 @@ enum fdb_flags {
 struct fdb_entry {
 	__u32 slot; /* of the port, in the devices map; 0 for a local entry of the bridge itself */
 	__u8 flags; /* enum fdb_flags */
-	__u8 confirmed;
-	__u8 distrusted;
-	__u8 reserved;
-	__u64 pulse_ns; /* CLOCK_MONOTONIC_COARSE of the last frame from it that was passed to the kernel */
+	__u8 distrusted; /* a byte of its own: it is a plain store */
+	__u8 reserved[2];
+	__u64 shown_ns; /* CLOCK_MONOTONIC_COARSE of the last frame from it that was passed to refresh the kernel; 0: none yet */
 };
 UNDERPASS_SIZE(struct fdb_entry, 16);
 

@@ -17,7 +17,7 @@
 	X(LEFT_TO_KERNEL, "left-to-kernel", "the port it came in by is left to the kernel (see `underpass check`)")    \
 	X(SOURCE_UNKNOWN, "source-unknown", "its source is not in the FDB yet: the kernel learns it")                  \
 	X(SOURCE_MOVED, "source-moved", "its source was at another port: the kernel moves it")                         \
-	X(PULSE, "pulse", "one frame per source and interval refreshes the kernel's own FDB")                          \
+	X(PULSE, "pulse", "the first frame of a source, and one per interval, keeps the kernel's own FDB right")                          \
 	X(MULTICAST, "multicast", "goes to a group or to everyone: the kernel floods it")                              \
 	X(ARP, "arp", "is ARP: the kernel may answer or suppress it")                                                  \
 	X(ND, "nd", "is IPv6 neighbour discovery: the kernel may answer or suppress it")                               \
@@ -25,7 +25,7 @@
 	X(TO_HOST, "to-host", "is for the host itself")                                                                \
 	X(DESTINATION_UNKNOWN, "destination-unknown", "its destination is not in the FDB: the kernel floods it")       \
 	X(DESTINATION_UNCONFIRMED, "destination-unconfirmed",                                                          \
-	  "its destination has not sent a frame since its FDB entry was read, so the port is not certain")             \
+	  "its destination has not sent a frame since its FDB entry changed, so the port is not certain")             \
 	X(DESTINATION_MOVED, "destination-moved", "its destination was just seen at another port")                     \
 	X(SAME_PORT, "same-port", "its destination is at the port it came in by")                                      \
 	X(ISOLATED, "isolated", "goes from an isolated port to another")                                               \

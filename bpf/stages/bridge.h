@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* bridge: where does the kernel's FDB have the destination, and may the frame go there?
+/* bridgeable: is the frame plain unicast, from a port that forwards? Floods, groups, ARP and neighbour discovery (which a
+ * port may suppress or answer) are the kernel's.
+ * bridge: where does the kernel's FDB have the destination, and may the frame go there?
  *
  * In: a frame whose source is where the FDB says. Out: pkt->egress and how to reach it, or the reason why the kernel
- * has to take it. Floods, groups, ARP and neighbour discovery (which a port may suppress or answer) are the kernel's.
- * Mirrors br_handle_frame_finish, should_deliver and is_skb_forwardable. */
+ * has to take it. Mirrors br_handle_frame_finish, should_deliver and is_skb_forwardable. */
 #ifndef UNDERPASS_BPF_STAGES_BRIDGE_H
 #define UNDERPASS_BPF_STAGES_BRIDGE_H
 
@@ -37,8 +38,7 @@ static __always_inline bool is_neighbour_discovery(ctx_t *ctx, const struct pack
 	return type >= ND_FIRST_TYPE && type <= ND_LAST_TYPE;
 }
 
-/* Frames that are no plain unicast between two ports of a bridge that forwards. */
-static __always_inline enum verdict bridge_ingress(ctx_t *ctx, struct packet *pkt)
+static __always_inline enum verdict bridgeable(ctx_t *ctx, struct packet *pkt)
 {
 	__u32 flags = pkt->ingress->flags;
 
@@ -57,7 +57,7 @@ static __always_inline enum verdict bridge_ingress(ctx_t *ctx, struct packet *pk
 	return CONTINUE;
 }
 
-static __always_inline enum verdict bridge_egress(ctx_t *ctx, struct packet *pkt)
+static __always_inline enum verdict bridge(ctx_t *ctx, struct packet *pkt)
 {
 	struct fdb_entry *entry = fdb_lookup(pkt->ingress, pkt->destination);
 
@@ -67,7 +67,7 @@ static __always_inline enum verdict bridge_egress(ctx_t *ctx, struct packet *pkt
 		return pass(pkt, REASON_TO_HOST);
 	if (entry->distrusted)
 		return pass(pkt, REASON_DESTINATION_MOVED);
-	if (!entry->confirmed && !(entry->flags & FDB_STICKY))
+	if (!entry->shown_ns && !(entry->flags & FDB_STICKY))
 		return pass(pkt, REASON_DESTINATION_UNCONFIRMED);
 	pkt->egress_slot = entry->slot;
 	if (pkt->egress_slot == pkt->ingress_slot)
@@ -87,13 +87,6 @@ static __always_inline enum verdict bridge_egress(ctx_t *ctx, struct packet *pkt
 		return pass(pkt, REASON_TOO_BIG);
 	pkt->egress_peer = entry->flags & FDB_PEER;
 	return CONTINUE;
-}
-
-static __always_inline enum verdict bridge(ctx_t *ctx, struct packet *pkt)
-{
-	enum verdict verdict = bridge_ingress(ctx, pkt);
-
-	return verdict == CONTINUE ? bridge_egress(ctx, pkt) : verdict;
 }
 
 #endif

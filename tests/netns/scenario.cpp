@@ -53,7 +53,8 @@ private:
     }
 
     void act() {
-        if (chance(65)) return send_some();
+        if (chance(25)) return let_two_talk();
+        if (chance(60)) return send_some();
         change();
         step(CatchUp{});
     }
@@ -72,6 +73,16 @@ private:
             send(chance(94) ? host.port : any_port(), frame(destination(), source(host)));
         }
         if (chance(50)) step(CatchUp{});
+    }
+
+    void let_two_talk() {
+        const Host one = any_host(), other = any_host();
+        for (std::size_t i = 0; i < 8; i++) {
+            const Host& from = i % 2 == 0 ? one : other;
+            const Host& to = i % 2 == 0 ? other : one;
+            send(from.port, i < 2 ? plain(to.mac, from.mac) : frame(to.mac, from.mac));
+            if (i == 1) step(CatchUp{});
+        }
     }
 
     MacAddr source(const Host& host) {

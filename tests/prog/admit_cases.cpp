@@ -59,15 +59,14 @@ std::vector<Case> admit_cases() {
                  world.fdb[kFrom].slot = kOutSlot;
              },
          .then = [](World& world, On) { world.fdb[kFrom].distrusted = true; }},
-        {.description = "a source is confirmed though the daemon is stale",
+        {.description = "nothing is stamped while the daemon is stale",
          .frame = plain(),
          .reason = REASON_STALE,
          .given =
              [](World& world) {
                  world.beat = Beat::old;
-                 world.fdb[kFrom].confirmed = false;
-             },
-         .then = [](World& world, On) { world.fdb[kFrom].confirmed = true; }},
+                 world.fdb[kFrom].shown = Shown::never;
+             }},
     };
 }
 

@@ -73,6 +73,15 @@ fdb_key key_of(const MacAddr& mac) {
     return key;
 }
 
+std::uint64_t shown_ns(Shown shown, std::uint64_t now) {
+    switch (shown) {
+        case Shown::never: return 0;
+        case Shown::long_ago: return now - kPulse;
+        case Shown::just_now: return now;
+    }
+    return 0;
+}
+
 }  // namespace
 
 LoadedPrograms::LoadedPrograms()
@@ -107,10 +116,9 @@ void LoadedPrograms::set(const World& world) {
     for (const auto& [mac, known] : world.fdb)
         check(programs_.fdb.update(key_of(mac), {.slot = known.slot,
                                                  .flags = known.flags,
-                                                 .confirmed = known.confirmed,
                                                  .distrusted = known.distrusted,
-                                                 .reserved = 0,
-                                                 .pulse_ns = known.pulse_due ? now - kPulse : now}));
+                                                 .reserved = {},
+                                                 .shown_ns = shown_ns(known.shown, now)}));
     for (std::uint32_t slot = 0; slot <= kEmptySlot; slot++) check(programs_.counters.clear(slot, possible_cpus()));
     beat(world.beat);
 }
@@ -129,9 +137,10 @@ std::map<MacAddr, Known> LoadedPrograms::fdb() const {
         std::copy(std::begin(key.mac), std::end(key.mac), mac.bytes.begin());
         result[mac] = {.slot = entry.slot,
                        .flags = entry.flags,
-                       .confirmed = entry.confirmed != 0,
                        .distrusted = entry.distrusted != 0,
-                       .pulse_due = now - entry.pulse_ns >= kPulse};
+                       .shown = entry.shown_ns == 0              ? Shown::never
+                                : now - entry.shown_ns >= kPulse ? Shown::long_ago
+                                                                 : Shown::just_now};
     }
     return result;
 }

@@ -18,8 +18,10 @@
 namespace underpass::test {
 
 void PrintTo(const Known& known, std::ostream* out) {
-    *out << "slot " << known.slot << " flags " << int{known.flags} << (known.confirmed ? " confirmed" : "")
-         << (known.distrusted ? " distrusted" : "") << (known.pulse_due ? " pulse due" : "");
+    *out << "slot " << known.slot << " flags " << int{known.flags} << (known.distrusted ? " distrusted" : "")
+         << (known.shown == Shown::never      ? " never shown"
+             : known.shown == Shown::long_ago ? " shown long ago"
+                                              : " just shown");
 }
 
 namespace {

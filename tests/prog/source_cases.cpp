@@ -12,7 +12,7 @@ void distrust_source(World& world, On) {
 
 // The hook before the last one leaves the stamp to the last.
 void stamp_source(World& world, On hook) {
-    world.fdb[kFrom].pulse_due = hook == On::xdp;
+    if (hook == On::tc) world.fdb[kFrom].shown = Shown::just_now;
 }
 
 }  // namespace
@@ -31,12 +31,9 @@ std::vector<Case> source_cases() {
          .frame = plain(),
          .reason = REASON_SOURCE_UNKNOWN,
          .given = [](World& world) { world.in.vid = 5; }},
-        {.description = "a source that is confirmed by this frame",
-         .frame = plain(),
-         .given = [](World& world) { world.fdb[kFrom].confirmed = false; },
-         .then = [](World& world, On) { world.fdb[kFrom].confirmed = true; }},
         {.description = "a source whose own entry is distrusted",
          .frame = plain(),
+         .reason = REASON_SOURCE_MOVED,
          .given = [](World& world) { world.fdb[kFrom].distrusted = true; }},
         {.description = "a source at a port that does not learn",
          .frame = plain(),
@@ -82,23 +79,31 @@ std::vector<Case> source_cases() {
          .reason = REASON_SOURCE_MOVED,
          .given = [](World& world) { world.fdb[kFrom] = {.slot = kInSlot, .flags = FDB_LOCAL}; }},
 
+        {.description = "the first frame of a source",
+         .frame = plain(),
+         .reason = REASON_PULSE,
+         .given = [](World& world) { world.fdb[kFrom].shown = Shown::never; },
+         .then = stamp_source},
         {.description = "a source whose pulse is due",
          .frame = plain(),
          .reason = REASON_PULSE,
-         .given = [](World& world) { world.fdb[kFrom].pulse_due = true; },
+         .given = [](World& world) { world.fdb[kFrom].shown = Shown::long_ago; },
          .then = stamp_source},
-        {.description = "a pulse confirms too",
-         .frame = plain(),
-         .reason = REASON_PULSE,
-         .given = [](World& world) { world.fdb[kFrom] = {.slot = kInSlot, .confirmed = false, .pulse_due = true}; },
-         .then =
-             [](World& world, On hook) {
-                 world.fdb[kFrom].confirmed = true;
-                 stamp_source(world, hook);
+        {.description = "a frame that br_netfilter may drop is no pulse",
+         .frame = Ethernet{.destination = kTo, .source = kFrom} / IPv4{.checksum = 1} / UDP{} / Payload{18},
+         .reason = REASON_IP_INVALID,
+         .given =
+             [](World& world) {
+                 world.in.flags |= DEVICE_BRNF_IPV4;
+                 world.fdb[kFrom].shown = Shown::long_ago;
              }},
+        {.description = "a broadcast is no pulse",
+         .frame = Ethernet{.destination = kBroadcast, .source = kFrom} / PadTo{60},
+         .reason = REASON_MULTICAST,
+         .given = [](World& world) { world.fdb[kFrom].shown = Shown::never; }},
         {.description = "a pulse that is due at the destination only",
          .frame = plain(),
-         .given = [](World& world) { world.fdb[kTo].pulse_due = true; }},
+         .given = [](World& world) { world.fdb[kTo].shown = Shown::long_ago; }},
     };
 }
 

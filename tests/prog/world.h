@@ -3,7 +3,7 @@
 // about and leaves the rest.
 //
 // Unchanged, the world forwards: both ports are ready, and the hosts kFrom (behind the ingress port) and kTo (behind
-// the egress port) are known and confirmed.
+// the egress port) are known and were just shown to the kernel.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +29,14 @@ struct Port {
     std::uint16_t vid = 0;
 };
 
-// An FDB entry. Whether its pulse is due stands for pulse_ns, which no two runs have alike.
+// When the kernel was last shown a frame from an address; stands for shown_ns, which no two runs have alike.
+enum class Shown { never, long_ago, just_now };
+
 struct Known {
     std::uint32_t slot = kOutSlot;
     std::uint8_t flags = 0;
-    bool confirmed = true;
     bool distrusted = false;
-    bool pulse_due = false;
+    Shown shown = Shown::just_now;
 
     bool operator==(const Known&) const = default;
 };

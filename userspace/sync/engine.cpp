@@ -147,7 +147,7 @@ void Engine::judge() {
 void Engine::remove_first(const std::set<FdbKey>& keys) {
     if (keys.empty()) return;
     Operations operations;
-    for (const FdbKey& key : keys) reconciler_.remove_outdated(host(), plan_, key, operations);
+    for (const FdbKey& key : keys) reconciler_.remove_changed(key, operations);
     write(operations);
     if (pending_.empty()) pending_since_ = Clock::now();
     pending_.insert(keys.begin(), keys.end());
@@ -281,7 +281,7 @@ std::uint64_t Engine::moved_sources() const {
 
 // The program distrusts an entry whose source it saw elsewhere. Mostly the kernel then moves it, and the event writes
 // it anew; where the kernel did not (a spoofed frame that a rule dropped), it is written anew here. That is safe
-// whatever happened: what is written is unconfirmed.
+// whatever happened: what is written is believed once the host has been seen.
 void Engine::restore_distrusted() {
     const std::uint64_t moved = moved_sources();
     if (moved == moved_seen_) return;

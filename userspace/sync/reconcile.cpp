@@ -169,26 +169,28 @@ std::optional<Reconciler::Held> Reconciler::wanted(const Host& host, const Plan&
     return slot ? std::optional(Held{*slot, entry->flags}) : std::nullopt;
 }
 
-void Reconciler::remove_outdated(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations) {
+void Reconciler::remove_changed(const FdbKey& key, Operations& operations) {
     left_out_.erase(key);
     const auto held = fdb_.find(to_map_key(key));
-    if (held == fdb_.end() || wanted(host, plan, key) == held->second) return;
+    if (held == fdb_.end()) return;
     operations.push_back(EraseFdb{held->first});
     fdb_.erase(held);
 }
 
 void Reconciler::reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations) {
-    remove_outdated(host, plan, key, operations);
     const auto entry = wanted(host, plan, key);
     const fdb_key map_key = to_map_key(key);
-    if (!entry || fdb_.contains(map_key)) return;
+    const auto held = fdb_.find(map_key);
+    if (held != fdb_.end() && entry == held->second) return;
+    remove_changed(key, operations);
+    if (!entry) return;
     // A full map is no failure: the entry's frames go the kernel's way as "unknown".
     if (fdb_.size() >= fdb_size_) {
         left_out_.insert(key);
         return;
     }
     fdb_[map_key] = *entry;
-    operations.push_back(WriteFdb{map_key, fdb_entry{entry->slot, entry->flags, 0, 0, 0, 0}});
+    operations.push_back(WriteFdb{map_key, fdb_entry{entry->slot, entry->flags, 0, {}, 0}});
 }
 
 bool Reconciler::take_fdb_stale() {
@@ -241,7 +243,7 @@ void Reconciler::rewrite(const fdb_key& key, Operations& operations) {
     const auto held = fdb_.find(key);
     if (held == fdb_.end()) return;
     operations.push_back(EraseFdb{key});
-    operations.push_back(WriteFdb{key, fdb_entry{held->second.slot, held->second.flags, 0, 0, 0, 0}});
+    operations.push_back(WriteFdb{key, fdb_entry{held->second.slot, held->second.flags, 0, {}, 0}});
 }
 
 }  // namespace underpass

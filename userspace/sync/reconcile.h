@@ -26,7 +26,7 @@ struct EraseFdb {
 };
 struct WriteFdb {
     fdb_key key;
-    fdb_entry entry;  // unconfirmed; pulse_ns 0: the writer sets the time
+    fdb_entry entry;  // not shown yet, not distrusted
 };
 struct WriteDevice {
     std::uint32_t slot;
@@ -63,8 +63,10 @@ public:
     // All devices of the plan. Ports without a free slot, or whose place in the index is taken by another, are left
     // to the kernel and told in `plan`.
     Operations reconcile_devices(Plan& plan);
-    // One FDB entry: first only what takes trust away, or both halves. Then all that the maps or the host have.
-    void remove_outdated(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);
+    // The kernel has changed the entry: what the map has is not believed, even if it changed back meanwhile (the program
+    // may have distrusted it).
+    void remove_changed(const FdbKey& key, Operations& operations);
+    // One FDB entry as it is to be; then all that the maps or the host have.
     void reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);
     Operations reconcile_all_fdb(const Host& host, const Plan& plan);
     // After the writer: an operation that failed may have happened or not, and is to be done again.
@@ -72,7 +74,7 @@ public:
     // Since the last call: entries to be judged again because their operations failed, and whether devices are.
     std::set<FdbKey> take_failed_fdb();
     bool take_failed_devices();
-    // The program distrusts the entry: write it anew, unconfirmed.
+    // The program distrusts the entry: write it anew.
     void rewrite(const fdb_key& key, Operations& operations);
 
     std::optional<std::uint32_t> slot_of(Ifindex device) const;

@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "sync/writer.h"
 
-#include <ctime>
-
 namespace underpass {
-
-namespace {
-
-std::uint64_t coarse_now_ns() {
-    timespec now = {};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
 
 Operations Writer::apply(const Operations& operations) {
     Operations failed;
-    now_ns_ = coarse_now_ns();
     for (const Operation& operation : operations) {
         const std::error_code code = std::visit([this](const auto& kind) { return apply(kind); }, operation);
         if (!code) {
@@ -34,9 +21,7 @@ Operations Writer::apply(const Operations& operations) {
 std::error_code Writer::apply(const EraseFdb& operation) { return programs_.fdb.erase(operation.key); }
 
 std::error_code Writer::apply(const WriteFdb& operation) {
-    fdb_entry entry = operation.entry;
-    entry.pulse_ns = now_ns_;  // the kernel has just learned it
-    return programs_.fdb.update(operation.key, entry);
+    return programs_.fdb.update(operation.key, operation.entry);
 }
 
 std::error_code Writer::apply(const WriteDevice& operation) {

@@ -33,7 +33,6 @@ private:
     std::uint64_t written_ = 0;
     std::uint64_t failures_ = 0;
     std::string last_failure_;
-    std::uint64_t now_ns_ = 0;
 };
 
 }  // namespace underpass

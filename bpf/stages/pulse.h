@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* pulse: does the kernel have to see this frame, so that its own FDB stays right?
+ *
+ * In: a frame that the kernel would learn from, with its source's entry. Out: the entry's stamp. The first frame since
+ * the entry was written passes, and one per interval: the kernel moves, or refreshes, its entry as by any frame.
+ * It stands behind the stages that pass frames which the kernel may drop before it learns from them.
+ * Mirrors br_fdb_update. */
+#ifndef UNDERPASS_BPF_STAGES_PULSE_H
+#define UNDERPASS_BPF_STAGES_PULSE_H
+
+#include "bpf/map_defs.h"
+#include "bpf/packet.h"
+
+static __always_inline enum verdict pulse(struct packet *pkt)
+{
+	struct fdb_entry *from = pkt->from;
+
+	if (from->shown_ns && pkt->now_ns - from->shown_ns < pkt->ingress->pulse_ns)
+		return CONTINUE;
+	/* Behind XDP the TC program sees the frame again, and would not pass it if it were stamped already. */
+	if (CTX_LAST_HOOK)
+		from->shown_ns = pkt->now_ns;
+	return pass(pkt, REASON_PULSE);
+}
+
+#endif
