@@ -9,8 +9,9 @@
 #include <algorithm>
 #include <fstream>
 #include <initializer_list>
+#include <iterator>
 #include <numeric>
-#include <sstream>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -72,8 +73,11 @@ private:
     }
 
     void check_keys(const YAML::Node& map, std::initializer_list<std::string_view> known) const {
+        std::set<std::string> seen;
         for (const auto& entry : map) {
             const auto key = entry.first.as<std::string>("");
+            // The library takes the first of two and is silent about the other.
+            if (!seen.insert(key).second) fail(entry.first, fmt::format("key '{}' is there twice", key));
             if (std::find(known.begin(), known.end(), key) != known.end()) continue;
             const auto nearest = *std::min_element(known.begin(), known.end(), [&key](auto a, auto b) {
                 return distance(key, a) < distance(key, b);
@@ -130,10 +134,13 @@ Config parse_config(const std::string& text, const std::string& file) {
 
 Config read_config(const std::filesystem::path& file) {
     std::ifstream stream(file);
-    std::ostringstream text;
-    if (!stream || !(text << stream.rdbuf()).good())
-        if (!stream || stream.bad()) throw ConfigError(fmt::format("cannot read {}", file.string()));
-    return parse_config(text.str(), file.string());
+    try {
+        const std::string text(std::istreambuf_iterator<char>(stream), {});
+        if (stream) return parse_config(text, file.string());
+    } catch (const std::ios_base::failure&) {
+        // It opens and cannot be read: a directory, for one.
+    }
+    throw ConfigError(fmt::format("cannot read {}", file.string()));
 }
 
 }  // namespace underpass

@@ -41,7 +41,7 @@ Json to_json(const State& state) {
 
 State from_json(const Json& json) {
     State state;
-    for (const auto& [bridge, choice] : json.at("bridges").items())
+    for (const auto& [bridge, choice] : json.at("bridges").get<std::map<std::string, Json>>())
         state.selection.bridges[bridge] = hook_choice(choice);
     if (json.contains("all")) state.selection.all = hook_choice(json.at("all"));
     state.selection.except = json.at("except").get<std::set<std::string>>();
