@@ -1,0 +1,710 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Bytes to events: exact ones for what the kernel sends, nothing for what is malformed, and never a read outside.
+#include "netlink/decode.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/genetlink.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "hosts.h"
+#include "message.h"
+#include "netlink/decode_fdb.h"
+#include "netlink/decode_link.h"
+#include "netlink/decode_nftables.h"
+#include "netlink/netdev.h"
+#include "netlink/netfilter.h"
+
+namespace underpass {
+
+// Of messages the whole value counts; an event has no comparison of its own.
+bool operator==(const LinkChanged& a, const LinkChanged& b) {
+    return a.link == b.link;
+}
+bool operator==(const LinkGone& a, const LinkGone& b) {
+    return a.index == b.index;
+}
+bool operator==(const PortChanged& a, const PortChanged& b) {
+    return a.index == b.index && a.bridge == b.bridge && a.flags == b.flags && a.port == b.port;
+}
+bool operator==(const PortGone& a, const PortGone& b) {
+    return a.index == b.index;
+}
+bool operator==(const FdbChanged& a, const FdbChanged& b) {
+    return a.key == b.key && a.record == b.record;
+}
+bool operator==(const FdbGone& a, const FdbGone& b) {
+    return a.key == b.key;
+}
+bool operator==(const TrafficControlChanged& a, const TrafficControlChanged& b) {
+    return a.index == b.index;
+}
+bool operator==(const RulesetChanged&, const RulesetChanged&) {
+    return true;
+}
+bool operator==(const DriverChanged& a, const DriverChanged& b) {
+    return a.index == b.index;
+}
+
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::optional<Event> decoded(const Message& message) {
+    return decode_event(Received(message).get());
+}
+
+ifinfomsg link_header(std::uint8_t family, int index, std::uint32_t flags = kRunning) {
+    ifinfomsg header{};
+    header.ifi_family = family;
+    header.ifi_type = ARPHRD_ETHER;
+    header.ifi_index = index;
+    header.ifi_flags = flags;
+    return header;
+}
+
+// A veth port of a bridge, with all that is read of it and some that is not.
+Message veth_port() {
+    Message message(RTM_NEWLINK, link_header(AF_UNSPEC, 14));
+    message.text(IFLA_IFNAME, "vethc")
+        .u32(IFLA_TXQLEN, 1000)
+        .u8(IFLA_OPERSTATE, 6)
+        .u32(IFLA_MTU, 1450)
+        .u32(IFLA_PROMISCUITY, 1)
+        .u32(IFLA_ALLMULTI, 2)
+        .u8(IFLA_CARRIER, 1)
+        .text(IFLA_QDISC, "noqueue")
+        .mac(IFLA_ADDRESS, mac(7))
+        .u32(IFLA_MASTER, 10)
+        .s32(IFLA_LINK_NETNSID, 3)
+        .u32(IFLA_LINK, 2)
+        .nest(
+            IFLA_XDP,
+            [](Message& xdp) { xdp.u8(IFLA_XDP_ATTACHED, 1).u32(IFLA_XDP_PROG_ID, 55).u32(IFLA_XDP_DRV_PROG_ID, 55); })
+        .nest(IFLA_LINKINFO, [](Message& info) {
+            info.text(IFLA_INFO_KIND, "veth").text(IFLA_INFO_SLAVE_KIND, "bridge");
+            info.nest(IFLA_INFO_SLAVE_DATA | NLA_F_NESTED, [](Message& port) {
+                port.u8(IFLA_BRPORT_STATE, 3).u8(IFLA_BRPORT_LEARNING, 1).u8(IFLA_BRPORT_ISOLATED, 1);
+            });
+        });
+    return message;
+}
+
+Link veth_link() {
+    Link link;
+    link.index = Ifindex{14};
+    link.name = "vethc";
+    link.kind = "veth";
+    link.arp_type = ARPHRD_ETHER;
+    link.flags = kRunning;
+    link.carrier = true;
+    link.mac = mac(7);
+    link.mtu = 1450;
+    link.promiscuity = 1;
+    link.allmulti = 2;
+    link.qdisc = "noqueue";
+    link.master = Ifindex{10};
+    link.lower = Ifindex{2};
+    link.lower_netnsid = 3;
+    link.xdp_program = 55;
+    link.port = PortAttributes{.state = PortState::forwarding, .isolated = true};
+    return link;
+}
+
+Message bridge_device(const std::function<void(Message&)>& data) {
+    Message message(RTM_NEWLINK, link_header(AF_UNSPEC, 10));
+    message.text(IFLA_IFNAME, "br0").u32(IFLA_MTU, 1500).nest(IFLA_LINKINFO, [&](Message& info) {
+        info.text(IFLA_INFO_KIND, "bridge").nest(IFLA_INFO_DATA, data);
+    });
+    return message;
+}
+
+Message port_change(const std::function<void(Message&)>& attributes, unsigned type = RTM_NEWLINK) {
+    Message message(type, link_header(AF_BRIDGE, 11));
+    message.text(IFLA_IFNAME, "eth1")
+        .u32(IFLA_MASTER, 10)
+        .u32(IFLA_MTU, 1500)
+        .nest(IFLA_PROTINFO | NLA_F_NESTED, attributes);
+    return message;
+}
+
+Message fdb(unsigned type, std::uint16_t state, std::uint8_t flags, int ifindex = 11) {
+    ndmsg header{};
+    header.ndm_family = AF_BRIDGE;
+    header.ndm_ifindex = ifindex;
+    header.ndm_state = state;
+    header.ndm_flags = flags;
+    Message message(type, header);
+    message.mac(NDA_LLADDR, mac(1)).u32(NDA_MASTER, 10);
+    return message;
+}
+
+Message nft_chain(std::uint8_t family) {
+    nfgenmsg header{};
+    header.nfgen_family = family;
+    Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, header);
+    message.text(NFTA_CHAIN_TABLE, "filter")
+        .text(NFTA_CHAIN_NAME, "forward")
+        .nest(NFTA_CHAIN_HOOK | NLA_F_NESTED,
+              [](Message& hook) { hook.be32(NFTA_HOOK_HOOKNUM, NF_INET_FORWARD).be32(NFTA_HOOK_PRIORITY, 0); })
+        .be32(NFTA_CHAIN_POLICY, NF_DROP)
+        .text(NFTA_CHAIN_TYPE, "filter")
+        .be32(NFTA_CHAIN_USE, 3);
+    return message;
+}
+
+Message nft_flowtable() {
+    nfgenmsg header{};
+    header.nfgen_family = NFPROTO_INET;
+    Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWFLOWTABLE, header);
+    message.text(NFTA_FLOWTABLE_TABLE, "t").text(NFTA_FLOWTABLE_NAME, "ft");
+    message.nest(NFTA_FLOWTABLE_HOOK, [](Message& hook) {
+        hook.be32(NFTA_FLOWTABLE_HOOK_NUM, 0).nest(NFTA_FLOWTABLE_HOOK_DEVS, [](Message& devices) {
+            devices.text(NFTA_DEVICE_NAME, "eth1").text(NFTA_DEVICE_NAME, "eth2");
+        });
+    });
+    return message;
+}
+
+Message netdev_event(std::uint8_t command, std::uint32_t ifindex) {
+    genlmsghdr header{};
+    header.cmd = command;
+    Message message(30, header);
+    message.u32(kNetdevIfindex, ifindex).u32(kNetdevXdpFeatures, 7);
+    return message;
+}
+
+TEST(DecodeLink, Device) {
+    EXPECT_EQ(decoded(veth_port()), Event(LinkChanged{veth_link()}));
+    Message gone(RTM_DELLINK, link_header(AF_UNSPEC, 14));
+    gone.text(IFLA_IFNAME, "vethc");
+    EXPECT_EQ(decoded(gone), Event(LinkGone{Ifindex{14}}));
+}
+
+TEST(DecodeLink, ValuesThatMeanNone) {
+    Message message(RTM_NEWLINK, link_header(AF_UNSPEC, 14));
+    message.text(IFLA_IFNAME, "wg0").u32(IFLA_MTU, 1420).u32(IFLA_LINK, 0).u32(IFLA_MASTER, 0).u8(IFLA_CARRIER, 0);
+    const std::uint64_t long_address = 5;
+    message.put(IFLA_ADDRESS, &long_address, sizeof(long_address)).put(IFLA_PHYS_SWITCH_ID, nullptr, 0);
+    Link link;
+    link.index = Ifindex{14};
+    link.name = "wg0";
+    link.arp_type = ARPHRD_ETHER;
+    link.flags = kRunning;
+    link.mtu = 1420;
+    EXPECT_EQ(decoded(message), Event(LinkChanged{link}));
+    message.put(IFLA_PHYS_SWITCH_ID, &long_address, 4).s32(IFLA_LINK_NETNSID, -1);
+    link.switchdev = true;
+    link.lower_netnsid = -1;
+    EXPECT_EQ(decoded(message), Event(LinkChanged{link}));
+}
+
+TEST(DecodeLink, XdpProgram) {
+    const auto program = [](const std::function<void(Message&)>& xdp) {
+        Message message(RTM_NEWLINK, link_header(AF_UNSPEC, 14));
+        message.text(IFLA_IFNAME, "e").u32(IFLA_MTU, 1500).nest(IFLA_XDP, xdp);
+        return std::get<LinkChanged>(*decoded(message)).link.xdp_program;
+    };
+    EXPECT_EQ(program([](Message& m) { m.u8(IFLA_XDP_ATTACHED, 0); }), 0U);
+    EXPECT_EQ(program([](Message& m) { m.u32(IFLA_XDP_PROG_ID, 5); }), 5U);
+    EXPECT_EQ(program([](Message& m) { m.u32(IFLA_XDP_SKB_PROG_ID, 6); }), 6U);
+    EXPECT_EQ(program([](Message& m) { m.u32(IFLA_XDP_HW_PROG_ID, 7); }), 7U);
+    EXPECT_EQ(program([](Message& m) { m.u32(IFLA_XDP_SKB_PROG_ID, 6).u32(IFLA_XDP_DRV_PROG_ID, 8); }), 8U);
+}
+
+// What makes the whole message not to be understood.
+TEST(DecodeLink, Malformed) {
+    struct Row {
+        const char* what;
+        std::function<void(Message&)> spoil;
+    };
+    const std::vector<Row> rows = {
+        {"mtu of two bytes", [](Message& m) { m.u16(IFLA_MTU, 1500); }},
+        {"carrier of four bytes", [](Message& m) { m.u32(IFLA_CARRIER, 1); }},
+        {"master of eight bytes", [](Message& m) { m.put(IFLA_MASTER, "12345678", 8); }},
+        {"lower of one byte", [](Message& m) { m.u8(IFLA_LINK, 1); }},
+        {"netnsid of one byte", [](Message& m) { m.u8(IFLA_LINK_NETNSID, 1); }},
+        {"promiscuity of one byte", [](Message& m) { m.u8(IFLA_PROMISCUITY, 1); }},
+        {"no name", [](Message& m) { m.put(IFLA_IFNAME, nullptr, 0); }},
+        {"empty name", [](Message& m) { m.text(IFLA_IFNAME, ""); }},
+        {"of another namespace", [](Message& m) { m.s32(IFLA_TARGET_NETNSID, 0); }},
+        {"wireless extensions", [](Message& m) { m.u32(IFLA_WIRELESS, 0); }},
+        {"program of two bytes", [](Message& m) { m.nest(IFLA_XDP, [](Message& x) { x.u16(IFLA_XDP_PROG_ID, 1); }); }},
+        {"bridge attribute of the wrong size",
+         [](Message& m) {
+             m.nest(IFLA_LINKINFO, [](Message& i) {
+                 i.text(IFLA_INFO_KIND, "bridge").nest(IFLA_INFO_DATA, [](Message& d) {
+                     d.u8(IFLA_BR_AGEING_TIME, 1);
+                 });
+             });
+         }},
+        {"port state that does not exist",
+         [](Message& m) {
+             m.nest(IFLA_LINKINFO, [](Message& i) {
+                 i.text(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, [](Message& d) {
+                     d.u8(IFLA_BRPORT_STATE, 5);
+                 });
+             });
+         }},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        Message message = veth_port();
+        row.spoil(message);
+        EXPECT_FALSE(decoded(message).has_value());
+    }
+    EXPECT_FALSE(decoded(Message(RTM_NEWLINK, link_header(AF_UNSPEC, 0)).text(IFLA_IFNAME, "a").u32(IFLA_MTU, 1)));
+    EXPECT_FALSE(decoded(Message(RTM_NEWLINK, link_header(AF_UNSPEC, -5)).text(IFLA_IFNAME, "a").u32(IFLA_MTU, 1)));
+    EXPECT_FALSE(decoded(Message(RTM_NEWLINK, link_header(AF_INET6, 5)).text(IFLA_IFNAME, "a").u32(IFLA_MTU, 1)));
+    EXPECT_FALSE(decoded(Message(RTM_NEWLINK, link_header(AF_UNSPEC, 5)).text(IFLA_IFNAME, "a")));
+    EXPECT_FALSE(decoded(Message(RTM_NEWLINK, link_header(AF_UNSPEC, 5)).u32(IFLA_MTU, 1)));
+    EXPECT_FALSE(decoded(Message(RTM_DELLINK, link_header(AF_UNSPEC, 0))));
+    EXPECT_FALSE(decoded(Message(RTM_DELLINK, link_header(AF_UNSPEC, 5)).s32(IFLA_TARGET_NETNSID, 0)));
+}
+
+TEST(DecodeLink, EachPortAttribute) {
+    struct Row {
+        const char* what;
+        std::function<void(Message&)> put;
+        std::function<void(PortAttributes&)> expect;
+    };
+    const std::vector<Row> rows = {
+        {"nothing else", [](Message&) {}, [](PortAttributes&) {}},
+        {"hairpin", [](Message& m) { m.u8(IFLA_BRPORT_MODE, 1); }, [](PortAttributes& p) { p.hairpin = true; }},
+        {"isolated", [](Message& m) { m.u8(IFLA_BRPORT_ISOLATED, 1); }, [](PortAttributes& p) { p.isolated = true; }},
+        {"locked", [](Message& m) { m.u8(IFLA_BRPORT_LOCKED, 1); }, [](PortAttributes& p) { p.locked = true; }},
+        {"mab", [](Message& m) { m.u8(40, 1); }, [](PortAttributes& p) { p.mab = true; }},
+        {"learning off", [](Message& m) { m.u8(IFLA_BRPORT_LEARNING, 0); },
+         [](PortAttributes& p) { p.learning = false; }},
+        {"neigh_suppress", [](Message& m) { m.u8(IFLA_BRPORT_NEIGH_SUPPRESS, 1).u8(43, 0); },
+         [](PortAttributes& p) { p.neigh_suppress = true; }},
+        {"neigh_vlan_suppress", [](Message& m) { m.u8(IFLA_BRPORT_NEIGH_SUPPRESS, 0).u8(43, 1); },
+         [](PortAttributes& p) { p.neigh_suppress = true; }},
+        {"vlan_tunnel", [](Message& m) { m.u8(IFLA_BRPORT_VLAN_TUNNEL, 1); },
+         [](PortAttributes& p) { p.vlan_tunnel = true; }},
+        {"mrp_ring_open", [](Message& m) { m.u8(IFLA_BRPORT_MRP_RING_OPEN, 1); },
+         [](PortAttributes& p) { p.mrp_ring_open = true; }},
+        {"mrp_in_open", [](Message& m) { m.u8(IFLA_BRPORT_MRP_IN_OPEN, 1); },
+         [](PortAttributes& p) { p.mrp_in_open = true; }},
+        {"backup_port", [](Message& m) { m.u32(IFLA_BRPORT_BACKUP_PORT, 12); },
+         [](PortAttributes& p) { p.backup_port = Ifindex{12}; }},
+        {"backup_nhid", [](Message& m) { m.u32(44, 9); }, [](PortAttributes& p) { p.backup_nexthop = 9; }},
+        {"harmless ones",
+         [](Message& m) { m.u16(IFLA_BRPORT_PRIORITY, 32).u32(IFLA_BRPORT_COST, 2).u8(IFLA_BRPORT_UNICAST_FLOOD, 0); },
+         [](PortAttributes&) {}},
+        {"unknown ones", [](Message& m) { m.u8(45, 1).u32(90, 0); },
+         [](PortAttributes& p) {
+             p.unknown = {45, 90};
+         }},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        PortAttributes expected{.state = PortState::forwarding};
+        row.expect(expected);
+        const auto put = [&row](Message& m) {
+            m.u8(IFLA_BRPORT_STATE, 3);
+            row.put(m);
+        };
+        EXPECT_EQ(decoded(port_change(put)), Event(PortChanged{kNic, kBridge, kRunning, expected}));
+    }
+    for (std::uint8_t state = 0; state <= 4; state++) {
+        const auto event = decoded(port_change([state](Message& m) { m.u8(IFLA_BRPORT_STATE, state); }));
+        ASSERT_TRUE(event.has_value());
+        EXPECT_EQ(static_cast<std::uint8_t>(std::get<PortChanged>(*event).port.state), state);
+    }
+    EXPECT_FALSE(decoded(port_change([](Message& m) { m.u8(IFLA_BRPORT_STATE, 5); })));
+    EXPECT_FALSE(decoded(port_change([](Message& m) { m.u16(IFLA_BRPORT_STATE, 3); })));
+    EXPECT_FALSE(decoded(port_change([](Message& m) { m.u8(IFLA_BRPORT_LEARNING, 1); }))) << "a driver's report";
+    EXPECT_FALSE(decoded(port_change([](Message& m) { m.u8(IFLA_BRPORT_STATE, 3).u16(IFLA_BRPORT_BACKUP_PORT, 1); })));
+}
+
+TEST(DecodeLink, PortLeaves) {
+    const auto nothing = [](Message&) {};
+    EXPECT_EQ(decoded(port_change(nothing, RTM_DELLINK)), Event(PortGone{kNic}));
+    Message self(RTM_NEWLINK, link_header(AF_BRIDGE, 10));
+    self.u32(IFLA_MASTER, 10).nest(IFLA_PROTINFO, [](Message& m) { m.u8(IFLA_BRPORT_STATE, 3); });
+    EXPECT_FALSE(decoded(self)) << "the bridge's report on itself";
+    Message no_master(RTM_DELLINK, link_header(AF_BRIDGE, 11));
+    EXPECT_FALSE(decoded(no_master));
+    Message no_attributes(RTM_NEWLINK, link_header(AF_BRIDGE, 11));
+    EXPECT_FALSE(decoded(no_attributes.u32(IFLA_MASTER, 10)));
+}
+
+TEST(DecodeLink, EachBridgeAttribute) {
+    struct Row {
+        const char* what;
+        std::function<void(Message&)> put;
+        std::function<void(BridgeAttributes&)> expect;
+    };
+    const auto options = [](std::uint32_t value, std::uint32_t mask) {
+        return [value, mask](Message& m) {
+            const br_boolopt_multi pair{value, mask};
+            m.put(IFLA_BR_MULTI_BOOLOPT, &pair, sizeof(pair));
+        };
+    };
+    const std::vector<Row> rows = {
+        {"nothing", [](Message&) {}, [](BridgeAttributes&) {}},
+        {"ageing in ticks", [](Message& m) { m.u32(IFLA_BR_AGEING_TIME, 12345); },
+         [](BridgeAttributes& b) { b.ageing_ms = 123450; }},
+        {"the longest ageing", [](Message& m) { m.u32(IFLA_BR_AGEING_TIME, 0xffffffff); },
+         [](BridgeAttributes& b) { b.ageing_ms = 42949672950; }},
+        {"forward_delay", [](Message& m) { m.u32(IFLA_BR_FORWARD_DELAY, 200); },
+         [](BridgeAttributes& b) { b.forward_delay_ms = 2000; }},
+        {"stp by the kernel", [](Message& m) { m.u32(IFLA_BR_STP_STATE, 1); },
+         [](BridgeAttributes& b) { b.stp = true; }},
+        {"stp by a daemon", [](Message& m) { m.u32(IFLA_BR_STP_STATE, 2); }, [](BridgeAttributes& b) { b.stp = true; }},
+        {"vlan_filtering", [](Message& m) { m.u8(IFLA_BR_VLAN_FILTERING, 1); },
+         [](BridgeAttributes& b) { b.vlan_filtering = true; }},
+        {"nf_call_iptables", [](Message& m) { m.u8(IFLA_BR_NF_CALL_IPTABLES, 1); },
+         [](BridgeAttributes& b) { b.nf_call_iptables = true; }},
+        {"nf_call_ip6tables", [](Message& m) { m.u8(IFLA_BR_NF_CALL_IP6TABLES, 1); },
+         [](BridgeAttributes& b) { b.nf_call_ip6tables = true; }},
+        {"nf_call_arptables", [](Message& m) { m.u8(IFLA_BR_NF_CALL_ARPTABLES, 1); }, [](BridgeAttributes&) {}},
+        {"known options", options(0b11111, 0b11111), [](BridgeAttributes&) {}},
+        {"an unknown option that is off", options(0, 1U << 20), [](BridgeAttributes&) {}},
+        {"an unknown option that is on", options(1U << 20, 1U << 20),
+         [](BridgeAttributes& b) { b.unknown = {IFLA_BR_MULTI_BOOLOPT}; }},
+        {"unknown", [](Message& m) { m.u8(60, 1); }, [](BridgeAttributes& b) { b.unknown = {60}; }},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        BridgeAttributes expected;
+        row.expect(expected);
+        const auto event = decoded(bridge_device(row.put));
+        ASSERT_TRUE(event.has_value());
+        const Link& link = std::get<LinkChanged>(*event).link;
+        EXPECT_EQ(link.kind, "bridge");
+        EXPECT_EQ(link.bridge, expected);
+    }
+    EXPECT_FALSE(decoded(bridge_device([](Message& m) { m.u32(IFLA_BR_MULTI_BOOLOPT, 1); })));
+    EXPECT_FALSE(decoded(bridge_device([](Message& m) { m.u8(IFLA_BR_STP_STATE, 1); })));
+}
+
+TEST(DecodeFdb, Entries) {
+    struct Row {
+        const char* what;
+        Message message;
+        std::optional<Event> event;
+    };
+    const auto changed = [](const FdbRecord& record) { return Event(FdbChanged{key(1), record}); };
+    Message with_vid = fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0);
+    with_vid.u16(NDA_VLAN, 4094);
+    Message wrong_vid = fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0);
+    wrong_vid.u16(NDA_VLAN, 4095);
+    Message locked = fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0);
+    locked.u32(NDA_FLAGS_EXT, 1U << 1);
+    Message short_mac = fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0);
+    short_mac.u32(NDA_LLADDR, 5);
+    Message no_master(RTM_NEWNEIGH, ndmsg{.ndm_family = AF_BRIDGE, .ndm_ifindex = 11, .ndm_state = NUD_REACHABLE});
+    no_master.mac(NDA_LLADDR, mac(1));
+    Message no_mac(RTM_NEWNEIGH, ndmsg{.ndm_family = AF_BRIDGE, .ndm_ifindex = 11, .ndm_state = NUD_REACHABLE});
+    no_mac.u32(NDA_MASTER, 10);
+    Message neighbour(RTM_NEWNEIGH, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = 11, .ndm_state = NUD_REACHABLE});
+    neighbour.mac(NDA_LLADDR, mac(1)).u32(NDA_MASTER, 10);
+    const std::vector<Row> rows = {
+        {"learned", fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0), changed({.port = kNic})},
+        {"aged but there", fdb(RTM_NEWNEIGH, NUD_STALE, 0), changed({.port = kNic})},
+        {"local on a port", fdb(RTM_NEWNEIGH, NUD_PERMANENT, 0), changed({.port = kNic, .local = true})},
+        {"local on the bridge", fdb(RTM_NEWNEIGH, NUD_PERMANENT, 0, 10),
+         changed({.port = Ifindex::none, .local = true})},
+        {"static", fdb(RTM_NEWNEIGH, NUD_NOARP, 0), changed({.port = kNic, .is_static = true})},
+        {"sticky", fdb(RTM_NEWNEIGH, NUD_NOARP, NTF_STICKY),
+         changed({.port = kNic, .is_static = true, .sticky = true})},
+        {"offloaded", fdb(RTM_NEWNEIGH, NUD_REACHABLE, NTF_OFFLOADED), changed({.port = kNic, .offloaded = true})},
+        {"learned from outside", fdb(RTM_NEWNEIGH, NUD_REACHABLE, NTF_EXT_LEARNED), changed({.port = kNic})},
+        {"locked", locked, changed({.port = kNic, .locked = true})},
+        {"of a VLAN", with_vid, Event(FdbChanged{{kBridge, Vid{4094}, mac(1)}, {.port = kNic}})},
+        {"gone", fdb(RTM_DELNEIGH, NUD_REACHABLE, 0), Event(FdbGone{key(1)})},
+        {"VLAN that does not exist", wrong_vid, std::nullopt},
+        {"a driver's own", fdb(RTM_NEWNEIGH, NUD_PERMANENT, NTF_SELF), std::nullopt},
+        {"address of four bytes", short_mac, std::nullopt},
+        {"no master", no_master, std::nullopt},
+        {"no address", no_mac, std::nullopt},
+        {"no device", fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0, 0), std::nullopt},
+        {"device below zero", fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0, -1), std::nullopt},
+        {"an IP neighbour", neighbour, std::nullopt},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        EXPECT_EQ(decoded(row.message), row.event);
+    }
+}
+
+TEST(DecodeTrafficControl, Devices) {
+    const auto message = [](unsigned type, int ifindex) {
+        tcmsg header{};
+        header.tcm_ifindex = ifindex;
+        Message result(type, header);
+        result.text(TCA_KIND, "clsact");
+        return result;
+    };
+    for (const unsigned type : {RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_DELCHAIN})
+        EXPECT_EQ(decoded(message(type, 11)), Event(TrafficControlChanged{kNic})) << type;
+    EXPECT_FALSE(decoded(message(RTM_NEWTFILTER, -1))) << "a shared block names no device";
+    EXPECT_FALSE(decoded(message(RTM_NEWTCLASS, 11)));
+    EXPECT_FALSE(decoded(message(RTM_NEWROUTE, 11)));
+}
+
+TEST(DecodeNftables, Generation) {
+    EXPECT_EQ(decoded(Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN, nfgenmsg{})), Event(RulesetChanged{}));
+    EXPECT_FALSE(decoded(Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, nfgenmsg{})));
+    EXPECT_FALSE(decoded(nft_chain(NFPROTO_IPV4)));
+}
+
+TEST(DecodeNftables, Chain) {
+    const auto hook = decode_nft_hook(Received(nft_chain(NFPROTO_BRIDGE)).get());
+    ASSERT_TRUE(hook.has_value());
+    EXPECT_EQ(hook->family, NFPROTO_BRIDGE);
+    EXPECT_EQ(hook->table, "filter");
+    EXPECT_EQ(hook->chain, "forward");
+    EXPECT_FALSE(hook->flowtable);
+    EXPECT_EQ(hook->hook, NF_INET_FORWARD);
+    EXPECT_FALSE(hook->nat);
+    EXPECT_TRUE(hook->drops);
+    EXPECT_EQ(hook->rules, 3U);
+    EXPECT_THAT(hook->devices, IsEmpty());
+    EXPECT_FALSE(hook->more_devices);
+
+    Message other = nft_chain(NFPROTO_NETDEV);
+    other.text(NFTA_CHAIN_TYPE, "nat").be32(NFTA_CHAIN_POLICY, NF_ACCEPT);
+    other.nest(NFTA_CHAIN_HOOK, [](Message& m) {
+        m.be32(NFTA_HOOK_HOOKNUM, 0).text(NFTA_HOOK_DEV, "eth1").nest(NFTA_HOOK_DEVS, [](Message& devices) {
+            devices.text(NFTA_DEVICE_NAME, "eth1").text(NFTA_DEVICE_NAME, "eth2");
+        });
+    });
+    const auto on_devices = decode_nft_hook(Received(other).get());
+    ASSERT_TRUE(on_devices.has_value());
+    EXPECT_TRUE(on_devices->nat);
+    EXPECT_FALSE(on_devices->drops);
+    EXPECT_THAT(on_devices->devices, ElementsAre("eth1", "eth2"));
+    EXPECT_FALSE(on_devices->more_devices);
+
+    Message pattern = nft_chain(NFPROTO_NETDEV);
+    pattern.nest(NFTA_CHAIN_HOOK, [](Message& m) {
+        m.be32(NFTA_HOOK_HOOKNUM, 0).nest(NFTA_HOOK_DEVS, [](Message& devices) { devices.text(2, "eth"); });
+    });
+    EXPECT_TRUE(decode_nft_hook(Received(pattern).get())->more_devices);
+
+    Message no_base(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, nfgenmsg{.nfgen_family = NFPROTO_IPV4});
+    no_base.text(NFTA_CHAIN_TABLE, "filter").text(NFTA_CHAIN_NAME, "jump").be32(NFTA_CHAIN_USE, 3);
+    EXPECT_FALSE(decode_nft_hook(Received(no_base).get()));
+    Message short_number = nft_chain(NFPROTO_IPV4);
+    short_number.nest(NFTA_CHAIN_HOOK, [](Message& m) { m.u8(NFTA_HOOK_HOOKNUM, 2); });
+    EXPECT_FALSE(decode_nft_hook(Received(short_number).get()));
+}
+
+TEST(DecodeNftables, Flowtable) {
+    const auto hook = decode_nft_hook(Received(nft_flowtable()).get());
+    ASSERT_TRUE(hook.has_value());
+    EXPECT_TRUE(hook->flowtable);
+    EXPECT_EQ(hook->table, "t");
+    EXPECT_EQ(hook->chain, "ft");
+    EXPECT_THAT(hook->devices, ElementsAre("eth1", "eth2"));
+    EXPECT_FALSE(hook->more_devices);
+}
+
+TEST(DecodeNetdev, Drivers) {
+    const auto decode = [](const Message& message) { return decode_netdev_event(Received(message).get()); };
+    EXPECT_EQ(decode(netdev_event(kNetdevAdded, 11)), Event(DriverChanged{kNic}));
+    EXPECT_EQ(decode(netdev_event(kNetdevChanged, 11)), Event(DriverChanged{kNic}));
+    EXPECT_FALSE(decode(netdev_event(kNetdevGetNapi, 11)));
+    EXPECT_FALSE(decode(netdev_event(kNetdevChanged, 0)));
+    Message no_device(30, genlmsghdr{.cmd = kNetdevChanged});
+    EXPECT_FALSE(decode(no_device));
+}
+
+TEST(Netfilter, EachHook) {
+    struct Row {
+        const char* what;
+        NftHook hook;
+        Netfilter expected;
+    };
+    const auto hook = [](std::uint8_t family, std::uint32_t number, std::uint32_t rules) {
+        NftHook result;
+        result.family = family;
+        result.table = "t";
+        result.chain = "c";
+        result.hook = number;
+        result.rules = rules;
+        return result;
+    };
+    const auto with = [](NftHook from, const std::function<void(NftHook&)>& change) {
+        change(from);
+        return from;
+    };
+    const std::vector<Row> rows = {
+        {"bridge", hook(NFPROTO_BRIDGE, NF_INET_FORWARD, 1), {.bridge_chains = {"table bridge t, chain c"}}},
+        {"empty bridge chain", hook(NFPROTO_BRIDGE, NF_INET_FORWARD, 0), {}},
+        {"empty bridge chain that drops",
+         with(hook(NFPROTO_BRIDGE, NF_INET_FORWARD, 0), [](NftHook& h) { h.drops = true; }),
+         {.bridge_chains = {"table bridge t, chain c"}}},
+        {"ip forward", hook(NFPROTO_IPV4, NF_INET_FORWARD, 1), {.ip_chains = {"table ip t, chain c"}}},
+        {"ip6 prerouting", hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, 1), {.ip_chains = {"table ip6 t, chain c"}}},
+        {"inet postrouting", hook(NFPROTO_INET, NF_INET_POST_ROUTING, 1), {.ip_chains = {"table inet t, chain c"}}},
+        {"empty ip chain", hook(NFPROTO_IPV4, NF_INET_FORWARD, 0), {}},
+        {"empty nat chain: connections are tracked",
+         with(hook(NFPROTO_IPV4, NF_INET_PRE_ROUTING, 0), [](NftHook& h) { h.nat = true; }),
+         {.ip_chains = {"table ip t, chain c"}}},
+        {"ip input: not of bridged frames", hook(NFPROTO_IPV4, NF_INET_LOCAL_IN, 1), {}},
+        {"ip output: not of bridged frames", hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, 1), {}},
+        {"arp", hook(NFPROTO_ARP, 1, 1), {}},
+        {"netdev",
+         with(hook(NFPROTO_NETDEV, 0, 1),
+              [](NftHook& h) {
+                  h.devices = {"eth1", "eth2"};
+              }),
+         {.device_chains = {{"eth1", "table netdev t, chain c"}, {"eth2", "table netdev t, chain c"}}}},
+        {"empty netdev chain", with(hook(NFPROTO_NETDEV, 0, 0), [](NftHook& h) { h.devices = {"eth1"}; }), {}},
+        {"empty netdev chain that drops",
+         with(hook(NFPROTO_NETDEV, 0, 0),
+              [](NftHook& h) {
+                  h.devices = {"eth1"};
+                  h.drops = true;
+              }),
+         {.device_chains = {{"eth1", "table netdev t, chain c"}}}},
+        {"inet ingress",
+         with(hook(NFPROTO_INET, NF_INET_INGRESS, 1), [](NftHook& h) { h.devices = {"eth1"}; }),
+         {.device_chains = {{"eth1", "table inet t, chain c"}}}},
+        {"flowtable",
+         with(hook(NFPROTO_INET, 0, 0),
+              [](NftHook& h) {
+                  h.flowtable = true;
+                  h.devices = {"eth1"};
+              }),
+         {.device_chains = {{"eth1", "table inet t, flowtable c"}}}},
+        {"devices by a pattern",
+         with(hook(NFPROTO_NETDEV, 0, 1), [](NftHook& h) { h.more_devices = true; }),
+         {.unknown = "table netdev t, chain c is on devices by a pattern"}},
+        {"unknown family", hook(99, 0, 1), {.unknown = "table of a family that is not known here, t, chain c"}},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        Netfilter netfilter;
+        add_hook(netfilter, row.hook);
+        EXPECT_EQ(netfilter, row.expected);
+    }
+}
+
+// Decodes by every door; only what comes out is compared, and that nothing reads outside.
+struct Decoded {
+    std::optional<Event> event;
+    std::optional<Event> driver;
+    std::optional<std::string> hook;
+
+    bool operator==(const Decoded&) const = default;
+    bool any() const { return event || driver || hook; }
+};
+
+Decoded decode_all(const std::vector<char>& bytes) {
+    const Received received(bytes);
+    Decoded result{decode_event(received.get()), decode_netdev_event(received.get()), std::nullopt};
+    if (const auto hook = decode_nft_hook(received.get()))
+        result.hook = hook->table + '/' + hook->chain + '/' + std::to_string(hook->hook) + '/' +
+                      std::to_string(hook->rules) + '/' + std::to_string(hook->devices.size());
+    return result;
+}
+
+std::vector<Message> all_messages() {
+    Message del(RTM_DELLINK, link_header(AF_UNSPEC, 14));
+    del.text(IFLA_IFNAME, "vethc");
+    tcmsg control{};
+    control.tcm_ifindex = 11;
+    Message qdisc(RTM_NEWQDISC, control);
+    qdisc.text(TCA_KIND, "clsact");
+    Message entry = fdb(RTM_NEWNEIGH, NUD_REACHABLE, 0);
+    entry.u16(NDA_VLAN, 5).u32(NDA_FLAGS_EXT, 2);
+    return {veth_port(),
+            bridge_device([](Message& m) { m.u32(IFLA_BR_AGEING_TIME, 30000).u8(IFLA_BR_VLAN_FILTERING, 1); }),
+            port_change([](Message& m) { m.u8(IFLA_BRPORT_STATE, 3).u32(IFLA_BRPORT_BACKUP_PORT, 4); }),
+            del,
+            entry,
+            fdb(RTM_DELNEIGH, 0, 0),
+            qdisc,
+            Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN, nfgenmsg{}),
+            nft_chain(NFPROTO_BRIDGE),
+            nft_flowtable(),
+            netdev_event(kNetdevChanged, 11)};
+}
+
+// Cut anywhere, a message gives nothing, or what its whole attributes up to there say: never half a value.
+TEST(DecodeMalformed, TruncatedAtEveryByte) {
+    for (const Message& message : all_messages()) {
+        const std::vector<char> whole = message.bytes();
+        ASSERT_TRUE(decode_all(whole).any());
+        nlmsghdr header;
+        std::memcpy(&header, whole.data(), sizeof(header));
+        for (std::size_t length = sizeof(nlmsghdr); length < whole.size(); length++) {
+            SCOPED_TRACE("type " + std::to_string(header.nlmsg_type) + ", " + std::to_string(length) + " of " +
+                         std::to_string(whole.size()) + " bytes");
+            const Decoded cut = decode_all({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)});
+            if (!cut.any()) continue;
+            // As much as up to three bytes before it: those are padding, or too few to be an attribute.
+            const std::size_t aligned = length & ~std::size_t{3};
+            Decoded nearest = decode_all({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(aligned)});
+            if (!nearest.any())
+                nearest = decode_all({whole.begin(), whole.begin() + NLMSG_ALIGN(static_cast<int>(length))});
+            EXPECT_EQ(cut, nearest);
+        }
+    }
+}
+
+TEST(DecodeMalformed, RandomBytesFlipped) {
+    const char* wanted = std::getenv("UNDERPASS_SEED");
+    const std::uint32_t seed =
+        wanted == nullptr ? std::random_device{}() : static_cast<std::uint32_t>(std::strtoul(wanted, nullptr, 10));
+    // Before anything is tried: a crash says nothing afterwards.
+    std::cout << "again with UNDERPASS_SEED=" << seed << std::endl;
+    std::mt19937 random(seed);
+    const auto number = [&random](std::size_t below) {
+        return std::uniform_int_distribution<std::size_t>(0, below - 1)(random);
+    };
+    std::size_t understood = 0;
+    std::size_t refused = 0;
+    for (const Message& message : all_messages()) {
+        for (int round = 0; round < 3000; round++) {
+            std::vector<char> bytes = message.bytes();
+            for (std::size_t flips = 1 + number(4); flips > 0; flips--)
+                bytes[number(bytes.size())] = static_cast<char>(number(256));
+            if (number(4) == 0) bytes.resize(std::max(sizeof(nlmsghdr), number(bytes.size())));
+            (decode_all(bytes).any() ? understood : refused)++;
+        }
+    }
+    EXPECT_GT(understood, 1000U) << "or nothing was tried";
+    EXPECT_GT(refused, 1000U);
+}
+
+TEST(DecodeMalformed, AttributeThatClaimsMore) {
+    for (const Message& message : all_messages()) {
+        Message longer = message;
+        longer.put(200, "1234", 4);
+        std::vector<char> bytes = longer.bytes();
+        nlattr attribute{9, 200};
+        std::memcpy(bytes.data() + bytes.size() - 8, &attribute, sizeof(attribute));
+        nlmsghdr header;
+        std::memcpy(&header, bytes.data(), sizeof(header));
+        // These two read no attributes.
+        if (header.nlmsg_type == RTM_NEWQDISC || header.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
+            continue;
+        EXPECT_FALSE(decode_all(bytes).any()) << header.nlmsg_type;
+        attribute.nla_len = 3;
+        std::memcpy(bytes.data() + bytes.size() - 8, &attribute, sizeof(attribute));
+        EXPECT_FALSE(decode_all(bytes).any()) << header.nlmsg_type;
+    }
+}
+
+}  // namespace
+}  // namespace underpass
