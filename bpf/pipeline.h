@@ -9,10 +9,12 @@
 #include "bpf/stages/bridge.h"
 #include "bpf/stages/emit.h"
 #include "bpf/stages/fresh.h"
+#include "bpf/stages/ingress.h"
 #include "bpf/stages/netfilter.h"
 #include "bpf/stages/parse.h"
 #include "bpf/stages/pulse.h"
 #include "bpf/stages/source.h"
+#include "bpf/stages/unicast.h"
 
 static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 {
@@ -25,11 +27,13 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 	if (verdict == CONTINUE)
 		verdict = fresh(pkt);
 	if (verdict == CONTINUE)
-		verdict = bridgeable(ctx, pkt);
+		verdict = ingress(pkt);
 	if (verdict == CONTINUE)
 		verdict = netfilter(ctx, pkt);
 	if (verdict == CONTINUE)
 		verdict = pulse(pkt);
+	if (verdict == CONTINUE)
+		verdict = unicast(ctx, pkt);
 	if (verdict == CONTINUE)
 		verdict = bridge(ctx, pkt);
 	return verdict == CONTINUE ? FORWARD : verdict;

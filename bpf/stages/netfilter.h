@@ -4,7 +4,7 @@
  * beyond doubt, comes out as it went in; any other is the kernel's.
  *
  * (Where there are rules, the daemon leaves the bridge to the kernel, and no frame gets here.)
- * In: a unicast frame that is to be bridged. Mirrors br_validate_ipv4 and br_validate_ipv6. */
+ * In: a frame that is to be bridged. Mirrors br_validate_ipv4 and br_validate_ipv6. */
 #ifndef UNDERPASS_BPF_STAGES_NETFILTER_H
 #define UNDERPASS_BPF_STAGES_NETFILTER_H
 

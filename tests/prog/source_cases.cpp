@@ -97,8 +97,13 @@ std::vector<Case> source_cases() {
                  world.in.flags |= DEVICE_BRNF_IPV4;
                  world.fdb[kFrom].shown = Shown::long_ago;
              }},
-        {.description = "a broadcast is no pulse",
-         .frame = Ethernet{.destination = kBroadcast, .source = kFrom} / PadTo{60},
+        {.description = "a broadcast can be the pulse",
+         .frame = Ethernet{.destination = kBroadcast, .source = kFrom} / Arp{.sender_mac = kFrom} / PadTo{60},
+         .reason = REASON_PULSE,
+         .given = [](World& world) { world.fdb[kFrom].shown = Shown::never; },
+         .then = stamp_source},
+        {.description = "a frame that the bridge may keep for itself is no pulse",
+         .frame = Ethernet{.destination = {{0x01, 0x80, 0xc2, 0, 0, 0x0e}}, .source = kFrom} / PadTo{60},
          .reason = REASON_MULTICAST,
          .given = [](World& world) { world.fdb[kFrom].shown = Shown::never; }},
         {.description = "a pulse that is due at the destination only",
