@@ -37,13 +37,13 @@ public:
     explicit Runner(const L2Options& options) : options_(options) {}
 
     // Alternating, and beginning with another side each time, so that a drift of the machine falls on all of them.
-    void run(const Topology& topology, const std::string& case_name, Hook hook, const Measure& measure) {
+    void run(const Topology& topology, Ports ports, const std::string& case_name, Hook hook, const Measure& measure) {
         if (!chosen(options_.cases, case_name) || !chosen(options_.hooks, name(hook))) return;
         for (int run = 0; run < options_.runs; run++)
             for (std::size_t i = 0; i < kSides.size(); i++) {
                 const std::string& side = kSides[(i + static_cast<std::size_t>(run)) % kSides.size()];
                 progress(fmt::format("{} {}: run {} of {}, {}", case_name, name(hook), run + 1, options_.runs, side));
-                const Contender contender(topology, side, hook);
+                const Contender contender(topology, ports, side, hook);
                 measure([&](const char* metric, const char* unit, double value) {
                     report_.add(kScenario, case_name, name(hook), metric, unit, side, value);
                 });
@@ -71,7 +71,7 @@ private:
 void measure_frames(Runner& runner, const L2Options& options, const Topology& topology, std::uint16_t bytes) {
     const int cpu = usable_cpus() - 1;
     for (const Hook hook : {Hook::xdp, Hook::tc})
-        runner.run(topology, fmt::format("frames-{}", bytes), hook, [&](const Add& add) {
+        runner.run(topology, Ports::wires, fmt::format("frames-{}", bytes), hook, [&](const Add& add) {
             Traffic traffic(topology, bytes, kPairs, kFlows, cpu);
             traffic.learn();
             traffic.forward(kWarmUp);
@@ -84,24 +84,24 @@ void measure_frames(Runner& runner, const L2Options& options, const Topology& to
 void measure_containers(Runner& runner, const L2Options& options) {
     const Topology topology(Ports::containers);
     const int last = usable_cpus() - 1;
-    const Ends ends = {{topology.end(Side::left).fd(), 0},
-                       {topology.end(Side::right).fd(), last},
+    const Ends ends = {{topology.end(Ports::containers, Side::left).there.fd(), 0},
+                       {topology.end(Ports::containers, Side::right).there.fd(), last},
                        Topology::address(Side::right)};
-    runner.run(topology, "tcp-bulk", Hook::tc, [&](const Add& add) {
+    runner.run(topology, Ports::containers, "tcp-bulk", Hook::tc, [&](const Add& add) {
         const Bulk bulk = measure_bulk(ends, options.time);
         const double bits = static_cast<double>(bulk.bytes) * 8;
         add("throughput", "bit/s", bits / bulk.seconds);
         add("CPU per kilobyte", "ns", bulk.busy_seconds * 1e9 / (static_cast<double>(bulk.bytes) / 1000));
     });
     for (const Protocol protocol : {Protocol::tcp, Protocol::udp})
-        runner.run(topology, protocol == Protocol::tcp ? "tcp-rr" : "udp-rr", Hook::tc, [&](const Add& add) {
+        runner.run(topology, Ports::containers, protocol == Protocol::tcp ? "tcp-rr" : "udp-rr", Hook::tc, [&](const Add& add) {
             const auto done = measure_request_response(protocol, ends, kWarmUp, options.time);
             add("transactions", "1/s", static_cast<double>(done.transactions) / done.seconds);
             add("CPU per transaction", "ns", done.busy_seconds * 1e9 / static_cast<double>(done.transactions));
             add("latency, median", "us", done.p50_us);
             add("latency, 99th", "us", done.p99_us);
         });
-    runner.run(topology, "udp-small", Hook::tc, [&](const Add& add) {
+    runner.run(topology, Ports::containers, "udp-small", Hook::tc, [&](const Add& add) {
         // One end only listens afterwards, and is believed to be where it is once it has spoken.
         measure_request_response(Protocol::udp, ends, milliseconds(0), kWarmUp);
         const SmallFrames frames = measure_small_frames(ends, kWarmUp, options.time);
@@ -120,7 +120,7 @@ const std::vector<std::string>& l2_cases() {
 Report run_l2(const L2Options& options) {
     Runner runner(options);
     if (chosen(options.cases, "frames-60") || chosen(options.cases, "frames-1500")) {
-        const Topology topology(Ports::wire);
+        const Topology topology(Ports::wires);
         for (const std::uint16_t bytes : std::array<std::uint16_t, 2>{60, 1500})
             measure_frames(runner, options, topology, bytes);
     }

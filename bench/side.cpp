@@ -31,12 +31,13 @@ std::string run_underpass(const Topology& topology, const std::vector<std::strin
     return std::move(finished.output);
 }
 
-Contender::Contender(const Topology& topology, const std::string& side, Hook hook)
+Contender::Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook)
     : topology_(topology), underpass_(side == "underpass") {
     if (underpass_) run_underpass(topology, {"up", kBridge, "--hook", name(hook)});
     if (side == "limit")
         topology.bridge().run([&] {
-            bare_ = std::make_unique<BareRedirect>(hook, topology.port(Side::left), topology.port(Side::right));
+            bare_ = std::make_unique<BareRedirect>(hook, topology.end(ports, Side::left).port,
+                                                   topology.end(ports, Side::right).port);
         });
 }
 

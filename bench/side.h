@@ -14,8 +14,8 @@ namespace underpass::bench {
 
 class Contender {
 public:
-    // `side` is one of kSides. Throws std::runtime_error with Underpass's own words if it refuses.
-    Contender(const Topology& topology, const std::string& side, Hook hook);
+    // `side` is one of kSides; the limit joins the two ports of this kind. Throws std::runtime_error with Underpass's own words if it refuses.
+    Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook);
     Contender(Contender&&) = delete;
     ~Contender();
 

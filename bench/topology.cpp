@@ -13,9 +13,7 @@ namespace underpass::bench {
 
 namespace {
 
-const char* name(Side side) { return side == Side::left ? "l" : "r"; }
-std::string device_name(Side side) { return std::string("ubench-") + name(side); }
-std::string port_name(Side side) { return std::string("ubench-p") + name(side); }
+const char* letter(Side side) { return side == Side::left ? "l" : "r"; }
 
 // Quiet: no IPv6 that would speak unasked, and no iptables for bridged frames where the kernel could have them.
 lab::Namespace quiet_namespace(const std::string& name) {
@@ -33,40 +31,44 @@ lab::Namespace quiet_namespace(const std::string& name) {
 
 }  // namespace
 
-Topology::Topology(Ports ports)
-    : left_(quiet_namespace("ubench-left")),
-      bridge_(quiet_namespace("ubench-bridge")),
-      right_(quiet_namespace("ubench-right")) {
+Topology::Topology(Ports ports) : bridge_(quiet_namespace("ubench-bridge")) {
     bridge_.run([] { lab::create_bridge(kBridge); });
-    for (const Side side : {Side::left, Side::right}) make_side(side, ports);
+    for (const Side side : {Side::left, Side::right}) {
+        if (ports != Ports::containers) wires_.emplace(side, make_end(std::string("w") + letter(side), true));
+        if (ports == Ports::wires) continue;
+        const End& end = containers_.emplace(side, make_end(std::string("c") + letter(side), false)).first->second;
+        end.there.run([&] { lab::add_address(std::string("ubench-c") + letter(side), address(side) + "/24"); });
+    }
     bridge_.run([] { lab::set_up(kBridge); });
 }
 
-void Topology::make_side(Side side, Ports ports) {
-    const std::string device = device_name(side), port = port_name(side);
-    (side == Side::left ? left_port_ : right_port_) = bridge_.run([&] {
-        lab::create_veth(port, device, {.peer_namespace = &end(side)});
+Topology::End Topology::make_end(const std::string& name, bool wire_like) {
+    const std::string device = "ubench-" + name;
+    const std::string port = "ubench-" + name.substr(0, 1) + "p" + name.substr(1);
+    End end = {.there = quiet_namespace(device)};
+    end.port = bridge_.run([&] {
+        lab::create_veth(port, device, {.peer_namespace = &end.there});
         lab::set_master(port, kBridge);
-        if (ports == Ports::wire) lab::make_wire_like(port);
+        if (wire_like) lab::make_wire_like(port);
         lab::set_up(port);
-        return static_cast<std::uint32_t>(lab::ifindex(port));
+        return number(lab::ifindex(port));
     });
-    (side == Side::left ? left_device_ : right_device_) = end(side).run([&] {
-        if (ports == Ports::wire) lab::make_wire_like(device);
-        if (ports == Ports::containers) lab::add_address(device, address(side) + "/24");
+    end.device = end.there.run([&] {
+        if (wire_like) lab::make_wire_like(device);
         lab::set_up(device);
-        return static_cast<std::uint32_t>(lab::ifindex(device));
+        return number(lab::ifindex(device));
     });
+    return end;
 }
 
 Traffic::Traffic(const Topology& topology, std::uint16_t frame_bytes, std::uint16_t pairs, std::uint16_t flows, int cpu)
     : topology_(topology), pairs_(pairs), cpu_(cpu) {
     // A sink at both ends: it also makes the device take what is redirected to its port.
     for (const Side side : {Side::left, Side::right})
-        topology.end(side).run([&] {
-            (side == Side::left ? left_sink_ : right_sink_).emplace(topology.device(side));
+        topology.end(Ports::wires, side).there.run([&] {
+            (side == Side::left ? left_sink_ : right_sink_).emplace(topology.end(Ports::wires, side).device);
             const GeneratorOptions options = {
-                .ifindex = topology.device(side), .frame_bytes = frame_bytes, .flows = flows};
+                .ifindex = topology.end(Ports::wires, side).device, .frame_bytes = frame_bytes, .flows = flows};
             (side == Side::left ? from_left_ : from_right_).emplace(options, udp_frames(side, pairs, frame_bytes));
         });
 }
@@ -75,15 +77,15 @@ void Traffic::learn() {
     // Longer than the daemon takes to read what the bridge learnt.
     constexpr std::chrono::milliseconds kMirrored(60);
     for (int round = 0; round < 2; round++) {
-        run_at({topology_.end(Side::right).fd(), cpu_}, [&] { from_right_->send(pairs_); });
-        run_at({topology_.end(Side::left).fd(), cpu_}, [&] { from_left_->send(pairs_); });
+        run_at({topology_.end(Ports::wires, Side::right).there.fd(), cpu_}, [&] { from_right_->send(pairs_); });
+        run_at({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, [&] { from_left_->send(pairs_); });
         pause_for(kMirrored);
     }
 }
 
 Traffic::Passed Traffic::forward(std::chrono::milliseconds time) {
     Passed passed;
-    run_at({topology_.end(Side::left).fd(), cpu_}, [&] {
+    run_at({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, [&] {
         const std::uint64_t before = right_sink_->count().frames;
         const CpuTime cpu({cpu_});
         const auto start = std::chrono::steady_clock::now();

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// What is measured on: a namespace with a bridge, and on each side of it a namespace with one veth.
+// What is measured on: a namespace with a bridge, and around it namespaces with one veth each.
 //
-//   left ns                    bridge ns                    right ns
-//   ubench-l ===== ubench-pl [ubench-br] ubench-pr ===== ubench-r
+//   wire, left                bridge ns                  wire, right
+//   ubench-wl ===== ubench-wpl [ubench-br] ubench-wpr ===== ubench-wr
+//   container, left              |    |                container, right
+//   ubench-cl ===== ubench-cpl --+    +-- ubench-cpr ===== ubench-cr
 //
-// Everything has names of its own and goes with the object; what a killed run left is removed first. Wire: the veths
-// carry frames as a wire would, with the offloads off that break it, and whole frames go in and
-// out by XDP. Containers: both ends have addresses and a stack with all its offloads, as containers do.
+// Everything has names of its own and goes with the object; what a killed run left is removed first. Wires carry frames
+// as a NIC's wire would, with the offloads off that break it, and whole frames go in and out by XDP. Containers have
+// addresses and a stack with all its offloads.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -22,29 +25,33 @@ namespace underpass::bench {
 
 inline constexpr const char* kBridge = "ubench-br";
 
-enum class Ports { wire, containers };
+enum class Ports { wires, containers, both };
 
 class Topology {
 public:
     explicit Topology(Ports ports);
 
+    // A port's other end: its namespace, and the ifindex of either device in its own namespace.
+    struct End {
+        lab::Namespace there;
+        std::uint32_t device = 0;
+        std::uint32_t port = 0;
+    };
+
     const lab::Namespace& bridge() const { return bridge_; }
-    const lab::Namespace& end(Side side) const { return side == Side::left ? left_ : right_; }
-    // Of the bridge's port, in the bridge's namespace.
-    std::uint32_t port(Side side) const { return side == Side::left ? left_port_ : right_port_; }
-    // Of the device beyond it, in that side's namespace.
-    std::uint32_t device(Side side) const { return side == Side::left ? left_device_ : right_device_; }
+    // Throws std::out_of_range if the topology has none.
+    const End& end(Ports kind, Side side) const { return (kind == Ports::wires ? wires_ : containers_).at(side); }
     // Of a container.
     static std::string address(Side side) { return side == Side::left ? "10.66.0.1" : "10.66.0.2"; }
 
 private:
-    void make_side(Side side, Ports ports);
+    End make_end(const std::string& name, bool wire_like);
 
-    lab::Namespace left_, bridge_, right_;
-    std::uint32_t left_port_ = 0, right_port_ = 0, left_device_ = 0, right_device_ = 0;
+    lab::Namespace bridge_;
+    std::map<Side, End> wires_, containers_;
 };
 
-// Frames through a wire topology: a generator and a sink at either end. Every host of the bench is made known to the
+// Frames from wire to wire: a generator and a sink at either end. Every host of the bench is made known to the
 // bridge (and whatever mirrors it) before a measurement.
 class Traffic {
 public:
