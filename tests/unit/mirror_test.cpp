@@ -225,7 +225,9 @@ void dump_into(Mirror& mirror, const Host& host) {
 }
 
 TEST(Mirror, ResyncFindsWhatNoEventTold) {
-    Mirror mirror = mirror_of(host_with_fdb());
+    Host before = host_with_fdb();
+    before.traffic_control[kNic].clsact = before.traffic_control[kTap].clsact = true;
+    Mirror mirror = mirror_of(before);
     Host now = host_with_fdb();
     now.fdb[key(1)].port = kNic;
     now.fdb[key(7)].port = kNic;
@@ -238,6 +240,8 @@ TEST(Mirror, ResyncFindsWhatNoEventTold) {
     EXPECT_EQ(mirror.host().fdb, now.fdb);
     EXPECT_FALSE(mirror.host().drivers.contains(kTap));
     EXPECT_TRUE(mirror.host().drivers.contains(kNic));
+    EXPECT_FALSE(mirror.host().traffic_control.contains(kTap));
+    EXPECT_TRUE(mirror.host().traffic_control.contains(kNic));
     const Dirty dirty = mirror.take_dirty();
     EXPECT_TRUE(dirty.plan);
     EXPECT_TRUE(dirty.ruleset);

@@ -430,6 +430,20 @@ TEST(Reconcile, AdoptsWhatIsRightWithoutTouchingIt) {
     expect_same(after.maps, fresh_maps(after.host, after.selection));
 }
 
+TEST(Reconcile, AdoptedSlotsAreNotGivenToOthers) {
+    Bench before;
+    before.judge();
+    Bench after;
+    after.host = before.host;
+    after.maps = before.maps;
+    after.reconciler = adopted(before.maps);
+    after.host.links[Ifindex{30}] = plain_port(Ifindex{30}, "eth9", "", "mq");
+    after.host.drivers[Ifindex{30}] = plain_nic();
+    after.judge();
+    for (const auto& [slot, record] : before.maps.devices) EXPECT_NE(slot, after.slot(Ifindex{30}));
+    expect_same(after.maps, fresh_maps(after.host, after.selection));
+}
+
 TEST(Reconcile, AdoptsAndCorrects) {
     Bench before;
     before.host.links[Ifindex{20}] = plain_bridge(Ifindex{20}, "br1");
@@ -447,6 +461,8 @@ TEST(Reconcile, AdoptsAndCorrects) {
     for (std::uint32_t i = 2; i <= 8; i += 2) after.host.fdb.erase(key(i));
     after.host.fdb[key(1)].port = kWire;
     after.host.fdb[key(9)].port = kTap;
+    after.host.links[Ifindex{30}] = plain_port(Ifindex{30}, "eth9", "", "mq");
+    after.host.drivers[Ifindex{30}] = plain_nic();
     after.judge();
     expect_same(after.maps, fresh_maps(after.host, after.selection));
     EXPECT_THAT(after.maps.fdb, SizeIs(5));
