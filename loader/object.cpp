@@ -20,12 +20,6 @@ namespace underpass {
 
 namespace {
 
-std::uint64_t coarse_now_ns() {
-    timespec now = {};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 BpfObject open_elf(const void* bytes, std::size_t size, const char* name) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name);
     bpf_object* object = bpf_object__open_mem(bytes, size, &options);
@@ -85,9 +79,15 @@ Heartbeat::~Heartbeat() {
     if (control_ != nullptr) munmap(control_, sizeof(control));
 }
 
-void Heartbeat::beat() {
+std::uint64_t Heartbeat::now_ns() {
+    timespec now = {};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void Heartbeat::beat(std::uint64_t as_of_ns) {
     __atomic_store_n(&control_->abi, std::uint32_t{UNDERPASS_ABI}, __ATOMIC_RELAXED);
-    __atomic_store_n(&control_->beat_ns, coarse_now_ns(), __ATOMIC_RELEASE);
+    __atomic_store_n(&control_->beat_ns, as_of_ns, __ATOMIC_RELEASE);
 }
 
 void Heartbeat::distrust() { __atomic_store_n(&control_->beat_ns, std::uint64_t{0}, __ATOMIC_RELEASE); }
@@ -95,7 +95,7 @@ void Heartbeat::distrust() { __atomic_store_n(&control_->beat_ns, std::uint64_t{
 std::uint64_t Heartbeat::age_ns() const {
     const std::uint64_t beat = __atomic_load_n(&control_->beat_ns, __ATOMIC_ACQUIRE);
     if (beat == 0) return std::numeric_limits<std::uint64_t>::max();
-    const std::uint64_t now = coarse_now_ns();
+    const std::uint64_t now = now_ns();
     return now > beat ? now - beat : 0;
 }
 

@@ -38,9 +38,12 @@ public:
     }
     ~Heartbeat();
 
-    void beat();     // now: the maps may be believed
-    void distrust();  // from now on everything goes the kernel's way, until the next beat
-    std::uint64_t age_ns() const;  // since the last beat; UINT64_MAX if there was none
+    // The maps may be believed: they have all that had happened by `as_of_ns`, a now_ns() from before it was taken in.
+    // So a daemon that is held up between the two does not vouch for what it missed.
+    void beat(std::uint64_t as_of_ns = now_ns());
+    static std::uint64_t now_ns();  // CLOCK_MONOTONIC_COARSE
+    void distrust();                // from now on everything goes the kernel's way, until the next beat
+    std::uint64_t age_ns() const;   // since the last beat; UINT64_MAX if there was none
 
 private:
     control* control_ = nullptr;

@@ -70,17 +70,22 @@ void Engine::select(Selection selection) {
     failures_.clear();
     mirror_.mark_plan();
     on_events();
-    write_pending();
     write_state(RunDirectory::of_this_namespace(), state_);
-    programs_.heartbeat.beat();
+    // That can take long: what happened meanwhile is taken in as well, so that frames go fast when this returns.
+    const std::uint64_t as_of = Heartbeat::now_ns();
+    on_events();
+    write_pending();
+    programs_.heartbeat.beat(as_of);
 }
 
 void Engine::resync() {
+    resync_due_ = true;  // until it is done: one that breaks off is begun again
     statistics_.resyncs++;
     mirror_.begin_resync();
     survey_.dump([this](const Event& event) { mirror_.apply(event); });
     mirror_.finish_resync();
     judge();
+    resync_due_ = false;
     statistics_.resynced = Clock::now();
 }
 
@@ -98,26 +103,38 @@ void Engine::on_events() {
     if (driver_events_ && driver_events_->drain(take_driver) == Drained::overrun)
         for (const Ifindex port : ports_of(host())) mirror_.apply(DriverChanged{port});
     if (route_events_.drain(take) == Drained::overrun) {
+        resync_due_ = true;
         statistics_.overruns++;
         programs_.heartbeat.distrust();  // events are missing: nothing is certain until the dump is in
         spdlog::warn("events were lost (ENOBUFS): reading everything anew");
-        resync();
-        return;
     }
-    judge();
+    if (resync_due_)
+        resync();
+    else
+        judge();
 }
 
 // What the mirror took in is judged: removals are written before anything slow is asked. Except the first time, when
 // nothing is known: what was adopted is still right, or not believed until the first beat.
 void Engine::judge() {
-    Dirty dirty = mirror_.take_dirty();
+    const Dirty dirty = mirror_.take_dirty();
+    try {
+        judge(dirty);
+    } catch (...) {
+        // Nothing beats before it was judged, and the next look judges it again.
+        mirror_.mark(dirty);
+        throw;
+    }
+}
+
+void Engine::judge(const Dirty& dirty) {
     if (judged_) remove_first(dirty.fdb);
-    const std::set<Ifindex> ports = ports_of(host());
-    const auto only_ports = [&ports](std::set<Ifindex>& devices) {
+    const auto only_ports = [ports = ports_of(host())](std::set<Ifindex> devices) {
         std::erase_if(devices, [&ports](Ifindex device) { return !ports.contains(device); });
+        return devices;
     };
-    only_ports(dirty.probe);
-    only_ports(dirty.traffic_control);
+    const std::set<Ifindex> probe = only_ports(dirty.probe);
+    const std::set<Ifindex> traffic_control = only_ports(dirty.traffic_control);
     if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
     if (judged_ && (dirty.plan || dirty.ruleset)) {
         // First with what was known of drivers, so that a port that left or stopped does not wait for the probes.
@@ -130,9 +147,9 @@ void Engine::judge() {
                 }
         write(reconciler_.reconcile_devices(plan));
     }
-    if (!dirty.probe.empty()) survey_.probe(mirror_.host(), dirty.probe);
-    if (!dirty.traffic_control.empty()) survey_.read_traffic_control(mirror_.host(), dirty.traffic_control);
-    if (dirty.plan || dirty.ruleset || !dirty.probe.empty() || !dirty.traffic_control.empty()) {
+    if (!probe.empty()) survey_.probe(mirror_.host(), probe);
+    if (!traffic_control.empty()) survey_.read_traffic_control(mirror_.host(), traffic_control);
+    if (dirty.plan || dirty.ruleset || !probe.empty() || !traffic_control.empty()) {
         Plan plan = make_plan(host(), selection(), failures_);
         // A hook that the kernel refused changes the plan; each device can refuse each hook once.
         while (attach_missing(plan)) plan = make_plan(host(), selection(), failures_);
@@ -233,6 +250,7 @@ void Engine::write_pending() {
 }
 
 void Engine::on_tick(Clock::time_point now) {
+    const std::uint64_t as_of = Heartbeat::now_ns();
     const QuickFacts facts = read_quick_facts();
     if (facts != quick_facts_) {
         quick_facts_ = facts;
@@ -246,7 +264,7 @@ void Engine::on_tick(Clock::time_point now) {
         next_audit_ = now + kAudit;
         audit();
     }
-    programs_.heartbeat.beat();
+    programs_.heartbeat.beat(as_of);
 }
 
 // Attributes that change without an event: what is at the other end of a veth, a hook that somebody else removed.

@@ -71,6 +71,7 @@ public:
 
 private:
     void judge();
+    void judge(const Dirty& dirty);
     void write(const Operations& operations);
     void remove_first(const std::set<FdbKey>& keys);
     // True if the kernel refused a hook, which changes the plan.
@@ -93,6 +94,7 @@ private:
     Writer writer_;
     Plan plan_;
     bool judged_ = false;
+    bool resync_due_ = false;
     AttachFailures failures_;
     std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
     std::set<Ifindex> xdp_current_;

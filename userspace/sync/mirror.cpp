@@ -11,6 +11,14 @@ void Mirror::apply(const Event& event) {
 
 Dirty Mirror::take_dirty() { return std::exchange(dirty_, {}); }
 
+void Mirror::mark(const Dirty& dirty) {
+    dirty_.plan = dirty_.plan || dirty.plan;
+    dirty_.ruleset = dirty_.ruleset || dirty.ruleset;
+    dirty_.probe.insert(dirty.probe.begin(), dirty.probe.end());
+    dirty_.traffic_control.insert(dirty.traffic_control.begin(), dirty.traffic_control.end());
+    dirty_.fdb.insert(dirty.fdb.begin(), dirty.fdb.end());
+}
+
 void Mirror::take(const LinkChanged& event) {
     Link link = event.link;
     auto& known = host_.links[link.index];

@@ -31,6 +31,8 @@ public:
     Dirty take_dirty();
     // The plan is to be made anew though the host is as it was: what was asked for has changed.
     void mark_plan() { dirty_.plan = true; }
+    // What could not be judged is dirty still.
+    void mark(const Dirty& dirty);
 
     // Forgets links and FDB: a full dump follows, event by event, on which finish_resync() closes. Entries that the
     // dump does not name are gone. A dump that broke off is begun again: the comparison is with what was before it.
