@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <variant>
 
 #include "netlink/decode.h"
 #include "netlink/netdev.h"
@@ -17,6 +19,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kCoalesce{1};   // additions wait this long for others
 constexpr std::chrono::milliseconds kAudit{1000};   // what makes no events is looked at this often
+constexpr std::chrono::milliseconds kRedumpFirst{50}, kRedumpLast{60000};  // between dumps that raced with removals
+
 NetlinkSocket route_event_socket() {
     constexpr std::array<std::uint32_t, 3> groups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC};
     return NetlinkSocket(NETLINK_ROUTE, groups);
@@ -43,7 +47,8 @@ Engine::Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size)
       filter_events_(filter_event_socket()),
       driver_events_(driver_event_socket()),
       reconciler_(programs_.fdb_size),
-      writer_(programs_) {
+      writer_(programs_),
+      redump_wait_(kRedumpFirst) {
     statistics_.started = Clock::now();
     next_audit_ = statistics_.started + kAudit;
     if (programs_.adopted())
@@ -86,14 +91,29 @@ void Engine::resync() {
     mirror_.finish_resync();
     judge();
     resync_due_ = false;
+    redump_at_.reset();
+    dumped_ = true;
     statistics_.resynced = Clock::now();
 }
 
+// The kernel goes on with a dump by counting entries: one that goes meanwhile hides another from it, which would be slow
+// for as long as nothing changes it. So what went while a dump was read has it read again, later and later.
+void Engine::judge_dump(bool entries_went) {
+    if (!entries_went) {
+        redump_wait_ = kRedumpFirst;
+        return;
+    }
+    redump_at_ = Clock::now() + redump_wait_;
+    redump_wait_ = std::min(2 * redump_wait_, kRedumpLast);
+}
+
 void Engine::on_events() {
-    const auto take = [this](const nlmsghdr* message) {
+    bool entries_went = false;
+    const auto take = [&](const nlmsghdr* message) {
         const auto event = decode_event(message);
         if (!event) return;
         statistics_.events++;
+        entries_went = entries_went || std::holds_alternative<FdbGone>(*event);
         mirror_.apply(*event);
     };
     const auto take_driver = [this](const nlmsghdr* message) {
@@ -108,6 +128,7 @@ void Engine::on_events() {
         programs_.heartbeat.distrust();  // events are missing: nothing is certain until the dump is in
         spdlog::warn("events were lost (ENOBUFS): reading everything anew");
     }
+    if (std::exchange(dumped_, false)) judge_dump(entries_went);
     if (resync_due_)
         resync();
     else
@@ -259,6 +280,7 @@ void Engine::on_tick(Clock::time_point now) {
     const std::set<FdbKey> failed = reconciler_.take_failed_fdb();
     pending_.insert(failed.begin(), failed.end());
     if (reconciler_.take_failed_devices()) mirror_.mark_plan();
+    if (redump_at_ && now >= *redump_at_) resync_due_ = true;
     on_events();
     if (now >= next_audit_) {
         next_audit_ = now + kAudit;

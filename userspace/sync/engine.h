@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,7 @@ public:
 private:
     void judge();
     void judge(const Dirty& dirty);
+    void judge_dump(bool entries_went);
     void write(const Operations& operations);
     void remove_first(const std::set<FdbKey>& keys);
     // True if the kernel refused a hook, which changes the plan.
@@ -95,6 +97,9 @@ private:
     Plan plan_;
     bool judged_ = false;
     bool resync_due_ = false;
+    bool dumped_ = false;  // what has happened since the dump began is still to be taken in
+    std::optional<Clock::time_point> redump_at_;
+    std::chrono::milliseconds redump_wait_;
     AttachFailures failures_;
     std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
     std::set<Ifindex> xdp_current_;
