@@ -50,7 +50,7 @@ Engine::Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size)
       writer_(programs_),
       redump_wait_(kRedumpFirst) {
     statistics_.started = Clock::now();
-    next_audit_ = statistics_.started + kAudit;
+    next_audit_ = next_restore_ = statistics_.started + kAudit;
     if (programs_.adopted())
         reconciler_.adopt(programs_.devices.entries(), programs_.fdb.entries(), programs_.tx_ports.entries());
     for (const std::uint32_t ifindex : pinned_tc_devices(pins_)) state_.attached.try_emplace(Ifindex{ifindex});
@@ -282,18 +282,28 @@ void Engine::on_tick(Clock::time_point now) {
     if (reconciler_.take_failed_devices()) mirror_.mark_plan();
     if (redump_at_ && now >= *redump_at_) resync_due_ = true;
     on_events();
-    if (now >= next_audit_) {
-        next_audit_ = now + kAudit;
-        audit();
+    if (now >= next_audit_) audit(now);
+    if (now >= next_restore_) {
+        next_restore_ = now + kAudit;
+        restore_distrusted();
     }
     programs_.heartbeat.beat(as_of);
 }
 
-// Attributes that change without an event: what is at the other end of a veth, a hook that somebody else removed.
-void Engine::audit() {
-    std::set<Ifindex> devices;
+// Attributes that change without an event: what is at the other end of a veth, a hook that somebody else removed. A few
+// ports each time, since removals wait for it, and each about once per kAudit.
+void Engine::audit(Clock::time_point now) {
+    std::set<Ifindex> ports;
     for (const auto& [index, bridge] : plan_)
-        for (const PortPlan& port : bridge.ports) devices.insert(port.index);
+        for (const PortPlan& port : bridge.ports) ports.insert(port.index);
+    const std::size_t ticks = kAudit / kTick;
+    const std::size_t at_once = (ports.size() + ticks - 1) / ticks;
+    next_audit_ = now + kAudit / std::clamp<std::size_t>(ports.size(), 1, ticks);
+    std::set<Ifindex> devices;
+    for (auto next = ports.upper_bound(audited_); devices.size() < at_once; ++next) {
+        if (next == ports.end()) next = ports.begin();
+        devices.insert(audited_ = *next);
+    }
     const auto drivers = host().drivers;
     survey_.probe(mirror_.host(), devices);
     bool changed = drivers != host().drivers;
@@ -303,8 +313,8 @@ void Engine::audit() {
         tc_current_.erase(device);
         changed = true;
     }
-    if (changed) mirror_.mark_plan();
-    restore_distrusted();
+    if (!changed) return;
+    mirror_.mark_plan();
     judge();
 }
 

@@ -81,7 +81,7 @@ private:
     void detach_unwanted();
     void write_pending();
     void restore_distrusted();
-    void audit();
+    void audit(Clock::time_point now);
     std::uint64_t moved_sources() const;
 
     PinDirectory pins_;
@@ -107,6 +107,8 @@ private:
     Clock::time_point pending_since_;
     QuickFacts quick_facts_;
     Clock::time_point next_audit_;
+    Ifindex audited_ = Ifindex::none;  // the last that was looked at
+    Clock::time_point next_restore_;
     std::uint64_t moved_seen_ = 0;
     Statistics statistics_;
 };
