@@ -14,6 +14,7 @@
 
 #include "bpf/probe.skel.h"
 #include "loader/attach.h"
+#include "loader/fd.h"
 #include "loader/log.h"
 
 namespace underpass {
@@ -30,6 +31,13 @@ using Probe = std::unique_ptr<probe, ProbeDeleter>;
 
 Feature answer(int result) {
     return result >= 0 ? Feature{true, {}} : Feature{false, std::strerror(-result)};
+}
+
+// Without the loader, which wants the kernel's types for what else is in its object.
+Feature probe_bpf() {
+    constexpr std::array<bpf_insn, 2> kPass = {{{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
+    const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_pass", "GPL", kPass.data(), kPass.size(), nullptr));
+    return answer(program ? 0 : -errno);
 }
 
 Probe open_with(std::initializer_list<const char*> names) {
@@ -71,11 +79,12 @@ KernelFeatures probe_kernel() {
     const QuietLibraries quiet;  // a refusal is an answer here, not something to print
     KernelFeatures features;
     features.btf = answer(access("/sys/kernel/btf/vmlinux", R_OK) == 0 ? 0 : -errno);
-    const Probe base = open_with({"probe_xdp"});
-    features.bpf = base ? answer(probe__load(base.get())) : answer(-errno);
+    features.bpf = probe_bpf();
     features.tcx = answer(tcx_answer());
-    if (!features.bpf.present) {
-        features.xdp_dispatcher = features.conntrack_kfuncs = features.live_frames = features.bpf;
+    const Probe base = open_with({"probe_xdp"});
+    const Feature loaded = base ? answer(probe__load(base.get())) : answer(-errno);
+    if (!loaded.present) {
+        features.xdp_dispatcher = features.conntrack_kfuncs = features.live_frames = loaded;
         return features;
     }
     const int program = bpf_program__fd(base->progs.probe_xdp);

@@ -23,7 +23,13 @@ struct DownOptions {
 nlohmann::json clean_up_after_a_crash(const std::vector<std::string>& bridges) {
     const RunDirectory run = RunDirectory::of_this_namespace();
     const PinDirectory pins = PinDirectory::of_this_namespace();
-    const auto state = read_state(run);
+    std::optional<State> state;
+    try {
+        state = read_state(run);
+    } catch (const std::runtime_error&) {
+        // Damaged. What is attached is found without it.
+        state.emplace();
+    }
     if (!state && !pins.exists()) return {{"ok", true}, {"bridges", nlohmann::json::array()}};
     if (!bridges.empty())
         throw std::runtime_error("no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "cli/commands.h"
 #include "loader/error.h"
@@ -26,6 +27,14 @@ constexpr const char* kExamples =
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong use. See underpass(8).";
 
+// One line: what is wrong, and where the right use is told.
+std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+    const auto commands = app.get_subcommands();
+    if (!commands.empty()) return fmt::format("{} (see `underpass {} --help`)", error.what(), commands.front()->get_name());
+    if (argc < 2) return "say what to do: check, up, down, status or run (see `underpass --help`)";
+    return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -42,7 +51,9 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
         return 0;
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : kWrongUse;
+        if (error.get_exit_code() == 0) return app.exit(error);
+        fmt::print(stderr, "underpass: {}\n", wrong_use(app, error, argc, argv));
+        return kWrongUse;
     } catch (const underpass::VerifierError& error) {
         fmt::print(stderr, "underpass: {}\n{}\n", error.what(), error.log());
     } catch (const std::exception& error) {

@@ -105,6 +105,7 @@ struct DriverFacts {
     std::optional<bool> native_xdp;         // can run an XDP program that redirects
     std::optional<bool> xdp_target;         // takes frames from an XDP redirect right now
     std::optional<bool> strips_vlan;        // rx-vlan offload on: a tag is gone before XDP runs
+    bool foreign_xdp = false;               // an XDP program is there that is not ours and shares the device with none
     // A veth's other end, where its namespace could be entered:
     struct Peer {
         MacAddr mac;

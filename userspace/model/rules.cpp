@@ -103,6 +103,7 @@ std::string xdp_refusal(const Host& host, const Link& link) {
         return fmt::format("the driver {} has no native XDP", driver.driver.empty() ? "of it" : driver.driver);
     if (driver.strips_vlan.value_or(false))
         return fmt::format("it strips VLAN tags, which XDP then cannot see (ethtool -K {} rxvlan off)", link.name);
+    if (driver.foreign_xdp) return "another XDP program is on it, which does not share the device";
     if (control.foreign_ingress || control.foreign_egress) return "other TC filters on it would be passed by";
     if (!contains(kDefaultQdiscs, link.qdisc))
         return fmt::format("XDP would pass by its qdisc {}, which somebody has set up", link.qdisc);

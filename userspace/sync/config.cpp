@@ -7,12 +7,14 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <initializer_list>
 #include <iterator>
 #include <numeric>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace underpass {
@@ -133,14 +135,17 @@ Config parse_config(const std::string& text, const std::string& file) {
 }
 
 Config read_config(const std::filesystem::path& file) {
+    errno = 0;
     std::ifstream stream(file);
+    const int code = errno;
     try {
         const std::string text(std::istreambuf_iterator<char>(stream), {});
         if (stream) return parse_config(text, file.string());
     } catch (const std::ios_base::failure&) {
         // It opens and cannot be read: a directory, for one.
     }
-    throw ConfigError(fmt::format("cannot read {}", file.string()));
+    throw ConfigError(fmt::format("cannot read {}: {}", file.string(),
+                                  stream.is_open() || code == 0 ? "it is no file of text" : std::generic_category().message(code)));
 }
 
 }  // namespace underpass

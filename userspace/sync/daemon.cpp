@@ -291,7 +291,8 @@ private:
         const bool started = !engine_;
         if (started) start_engine({});
         try {
-            Selection selection = engine_->selection();
+            const Selection before = engine_->selection();
+            Selection selection = before;
             if (request.at("all").get<bool>()) {
                 selection.all = choice;
                 selection.except.clear();
@@ -303,6 +304,12 @@ private:
                 selection.except.erase(bridge);
             }
             select(std::move(selection));
+            try {
+                for (const std::string& bridge : bridges) refuse_unattached(bridge, choice);
+            } catch (...) {
+                select(before);
+                throw;
+            }
         } catch (...) {
             if (started) take_down();
             throw;
@@ -327,11 +334,22 @@ private:
         const BridgePlan plan = engine_->consider(link->second, choice);
         if (!plan.refusal.empty())
             throw std::runtime_error(fmt::format("{} has to be left to the kernel: {}", bridge, plan.refusal));
+        refuse_without_xdp(plan, choice);
+    }
+
+    // The same once it was tried: a driver says no only then.
+    void refuse_unattached(const std::string& bridge, HookChoice choice) const {
+        if (!engine_) return;
+        for (const auto& [index, plan] : engine_->plan())
+            if (plan.name == bridge) refuse_without_xdp(plan, choice);
+    }
+
+    static void refuse_without_xdp(const BridgePlan& plan, HookChoice choice) {
         if (choice != HookChoice::xdp) return;
         for (const PortPlan& port : plan.ports)
             if (!port.refusal.empty())
                 throw std::runtime_error(fmt::format("{}: port {} cannot be taken by XDP: {}; use --hook auto or --hook tc",
-                                                     bridge, port.name, port.refusal));
+                                                     plan.name, port.name, port.refusal));
     }
 
     Json down(const Json& request) {

@@ -25,7 +25,9 @@ void Survey::dump(const std::function<void(const Event&)>& sink) {
 void Survey::probe(Host& host, const std::set<Ifindex>& devices) {
     for (const Ifindex device : devices) {
         const auto link = host.links.find(device);
-        if (link != host.links.end()) host.drivers[device] = drivers_.probe(route_, link->second);
+        if (link == host.links.end()) continue;
+        DriverFacts& facts = host.drivers[device] = drivers_.probe(route_, link->second);
+        facts.foreign_xdp = link->second.xdp_program != 0 && xdp_is_foreign(number(device));
     }
 }
 
