@@ -60,7 +60,8 @@ void add_devices(Facts& facts, const lab::Namespace& where, const std::string& p
             const Ifindex index = lab::ifindex(name);
             for (const bool ingress : {true, false})
                 if (const auto programs = tcx_programs(number(index), ingress); !programs.empty())
-                    facts[device + (ingress ? "tcx ingress" : "tcx egress")] = fmt::format("{}", fmt::join(programs, " "));
+                    facts[device + (ingress ? "tcx ingress" : "tcx egress")] =
+                        fmt::format("{}", fmt::join(programs, " "));
             for (const auto& [feature, on] : Ethtool(name).features()) facts[device + feature] = on ? "on" : "off";
             if (const auto xdp = xdp_features(index))
                 facts[device + "XDP"] = fmt::format("redirects {}, target {}", xdp->redirects, xdp->target);
@@ -107,7 +108,7 @@ Facts facts_of(const lab::Namespace& host, const std::vector<const lab::Namespac
     return facts;
 }
 
-std::string difference(const Facts& before, const Facts& after) {
+std::string changes(const Facts& before, const Facts& after) {
     std::string text;
     for (const auto& [key, value] : before)
         if (const auto now = after.find(key); now == after.end() || now->second != value)
@@ -118,11 +119,11 @@ std::string difference(const Facts& before, const Facts& after) {
     return text;
 }
 
-std::string lasting_difference(const Facts& before, const lab::Namespace& host,
-                               const std::vector<const lab::Namespace*>& far) {
+std::string lasting_changes(const Facts& before, const lab::Namespace& host,
+                            const std::vector<const lab::Namespace*>& far) {
     std::string text;
     for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);;) {
-        text = difference(before, facts_of(host, far));
+        text = changes(before, facts_of(host, far));
         if (text.empty() || std::chrono::steady_clock::now() > end) return text;
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }

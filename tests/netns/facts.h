@@ -18,10 +18,10 @@ using Facts = std::map<std::string, std::string>;
 Facts facts_of(const lab::Namespace& host, const std::vector<const lab::Namespace*>& far = {});
 
 // "+" and "-" lines; empty if they are equal.
-std::string difference(const Facts& before, const Facts& after);
+std::string changes(const Facts& before, const Facts& after);
 
 // Waits a moment for what ends in the background (a daemon, programs that the kernel frees later) to be gone.
-std::string lasting_difference(const Facts& before, const lab::Namespace& host,
-                               const std::vector<const lab::Namespace*>& far = {});
+std::string lasting_changes(const Facts& before, const lab::Namespace& host,
+                            const std::vector<const lab::Namespace*>& far = {});
 
 }  // namespace underpass::test
