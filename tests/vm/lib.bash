@@ -180,22 +180,30 @@ frames_arrive() {
 
 # --- the host, as `down` must leave it ----------------------------------------------------------------------------------
 
+# Without the numbers that the kernel gives to each program and link anew: libxdp makes another dispatcher whenever who
+# is in it changes.
+without_numbers() {
+    sed -E 's/\b(driver id|prog\/xdp id|btf_id|load_time|prog) [0-9]+/\1 N/g; s/^[0-9]+: (tracing|ext|xdp)/N: \1/; s/(dispatch-[0-9]+)-[0-9]+/\1-N/'
+}
+
 # What is loaded into the kernel, and our files. libxdp keeps its empty folder.
 state_of_bpf() {
-    bpftool net
-    bpftool prog show | awk '/name/ {print $4}' | sort
-    bpftool map show | awk '/name/ {print $4}' | sort
-    bpftool link show
-    find /sys/fs/bpf ! -path /sys/fs/bpf/xdp
-    find /run/underpass 2>/dev/null
-    pgrep -a underpass
+    {
+        bpftool net
+        bpftool prog show | awk '/name/ {print $4}' | sort
+        bpftool map show | awk '/name/ {print $4}' | sort
+        bpftool link show
+        find /sys/fs/bpf ! -path /sys/fs/bpf/xdp
+        find /run/underpass 2>/dev/null
+        pgrep -a underpass
+    } | without_numbers
 }
 
 # Everything that Underpass could have changed, without what changes by itself.
 state_of_the_host() {
     local device
     state_of_bpf
-    ip -d link show | sed -E 's/_timer +[0-9.]+//g'
+    ip -d link show | sed -E 's/_timer +[0-9.]+//g' | without_numbers
     bridge -d link show
     tc qdisc show
     for device in "$port_a" "$port_b" br0; do
