@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 
 #include "loader/error.h"
 
@@ -58,7 +59,8 @@ std::optional<Fd> PinDirectory::open(const std::string& name) const {
 void PinDirectory::pin(int fd, const std::string& name) const {
     const auto fresh = path_ / (name + "-new");
     const auto final = path_ / name;
-    unlink(fresh.c_str());
+    unpin(name + "-new");
+    if (std::filesystem::is_directory(final)) unpin(name);
     if (const int result = bpf_obj_pin(fd, fresh.c_str()); result != 0) throw_errno(result, "pin " + final.string());
     if (rename(fresh.c_str(), final.c_str()) != 0) {
         const int code = errno;
@@ -68,7 +70,10 @@ void PinDirectory::pin(int fd, const std::string& name) const {
 }
 
 void PinDirectory::unpin(const std::string& name) const {
-    if (unlink((path_ / name).c_str()) != 0 && errno != ENOENT) throw_errno(errno, "unlink " + (path_ / name).string());
+    // A directory is nobody's pin, and would be in the way of ours.
+    std::error_code code;
+    std::filesystem::remove_all(path_ / name, code);
+    if (code) throw std::system_error(code, "unlink " + (path_ / name).string());
 }
 
 std::vector<std::string> PinDirectory::names() const {
