@@ -30,6 +30,8 @@ nlohmann::json clean_up_after_a_crash(const std::vector<std::string>& bridges) {
         // Damaged. What is attached is found without it.
         state.emplace();
     }
+    for (const std::string& bridge : bridges)
+        if (!(state && state->selection.bridges.contains(bridge))) require_device(bridge);
     if (!state && !pins.exists()) return {{"ok", true}, {"bridges", nlohmann::json::array()}};
     if (!bridges.empty())
         throw std::runtime_error("no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "

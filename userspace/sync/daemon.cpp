@@ -354,6 +354,8 @@ private:
 
     Json down(const Json& request) {
         const auto bridges = request.at("bridges").get<std::vector<std::string>>();
+        for (const std::string& bridge : bridges)
+            if (!(engine_ && engine_->selection().bridges.contains(bridge))) require_device(bridge);
         Json taken = Json::array();
         if (engine_) {
             Selection selection = engine_->selection();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "sync/state.h"
 
+#include <net/if.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,7 +69,7 @@ void RunDirectory::create() const {
 }
 
 void RunDirectory::remove() const {
-    for (const auto& file : {socket(), lock(), log(), state()}) unlink(file.c_str());
+    for (const auto& file : {socket(), lock(), log(), state(), fresh_state()}) unlink(file.c_str());
     rmdir(path.c_str());
     rmdir(path.parent_path().c_str());  // stays while another namespace has a daemon
 }
@@ -85,12 +86,18 @@ std::optional<State> read_state(const RunDirectory& directory) {
 }
 
 void write_state(const RunDirectory& directory, const State& state) {
-    const auto fresh = directory.state().string() + ".new";
+    const auto fresh = directory.fresh_state();
     std::ofstream file(fresh, std::ios::trunc);
     file << to_json(state).dump(2) << '\n';
     file.close();
     if (!file || rename(fresh.c_str(), directory.state().c_str()) != 0)
         throw_errno(errno, "write " + directory.state().string());
+}
+
+void require_device(const std::string& name) {
+    if (if_nametoindex(name.c_str()) == 0)
+        throw std::runtime_error("there is no device " + name +
+                                 " in this network namespace: `underpass status` lists the bridges that are accelerated");
 }
 
 void clean_up(const PinDirectory& pins, const State& state) {

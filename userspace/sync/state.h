@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <string>
 
 #include "loader/attach.h"
 #include "model/rules.h"
@@ -38,6 +39,7 @@ struct RunDirectory {
     std::filesystem::path lock() const { return path / "lock"; }
     std::filesystem::path log() const { return path / "daemon.log"; }
     std::filesystem::path state() const { return path / "state.json"; }
+    std::filesystem::path fresh_state() const { return path / "state.json.new"; }  // while it is written
 
     void create() const;  // mode 0700
     void remove() const;  // with all our files, and the common parent if that is empty
@@ -46,6 +48,9 @@ struct RunDirectory {
 // Absent: no file. Throws std::runtime_error if it is there but cannot be understood.
 std::optional<State> read_state(const RunDirectory& directory);
 void write_state(const RunDirectory& directory, const State& state);
+
+// Throws a sentence if this network namespace has no device of that name.
+void require_device(const std::string& name);
 
 // Detaches and unpins everything that `state` and the pins name: what a crashed daemon left. Needs no daemon.
 void clean_up(const PinDirectory& pins, const State& state);
