@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 
@@ -22,6 +25,8 @@ namespace underpass {
 
 namespace {
 
+constexpr std::chrono::milliseconds kPatience{10000};
+
 // In the child: becomes the daemon. Nothing may be thrown past this.
 [[noreturn]] void become_daemon(int ready_fd) {
     setsid();
@@ -35,11 +40,21 @@ namespace {
     _exit(127);
 }
 
+void wait_for_end(pid_t daemon) {
+    const Fd process(static_cast<int>(syscall(SYS_pidfd_open, daemon, 0)));
+    if (!process) return;  // it has
+    pollfd ended = {process.get(), POLLIN, 0};
+    if (poll(&ended, 1, static_cast<int>(kPatience.count())) == 0)
+        throw std::runtime_error(fmt::format("the daemon (pid {}) does not end", daemon));
+}
+
 }  // namespace
 
 std::optional<nlohmann::json> ask(const nlohmann::json& request) {
     auto answer = control_request(RunDirectory::of_this_namespace().socket(), request);
-    if (answer) require_ok(*answer);
+    if (!answer) return answer;
+    if (answer->value("ends", false)) wait_for_end(answer->at("pid").get<pid_t>());
+    require_ok(*answer);
     return answer;
 }
 
@@ -57,7 +72,7 @@ void start_daemon() {
     std::array<char, 4096> chunk{};
     for (ssize_t length = 0; (length = read(reader.get(), chunk.data(), chunk.size())) > 0;)
         text.append(chunk.data(), static_cast<std::size_t>(length));
-    if (text == kReady) return;
+    if (text == kReady || text == kLocked) return;
     throw std::runtime_error(text.empty() ? "the daemon ended before it was ready" : text);
 }
 

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <fmt/format.h>
 
+#include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "sync/control.h"
 
 namespace underpass {
 
 namespace {
+
+constexpr std::chrono::seconds kPatience{10};
 
 struct UpOptions {
     std::vector<std::string> bridges;
@@ -20,26 +25,29 @@ struct UpOptions {
     bool json = false;
 };
 
+// Another command may start the daemon, or have it end, at the same time.
+nlohmann::json ask_or_start(const nlohmann::json& request) {
+    for (const auto end = std::chrono::steady_clock::now() + kPatience;;) {
+        try {
+            if (const auto answer = ask(request)) return *answer;
+        } catch (const DaemonGone&) {
+            if (std::chrono::steady_clock::now() > end) throw;
+        }
+        if (std::chrono::steady_clock::now() > end) throw std::runtime_error("the daemon ended as soon as it had started");
+        start_daemon();
+    }
+}
+
 void up(const UpOptions& options) {
     require_root();
     const nlohmann::json request = {
         {"operation", "up"}, {"bridges", options.bridges}, {"hook", options.hook}, {"all", options.all}};
-    std::optional<nlohmann::json> answer = ask(request);
-    if (!answer) {
-        start_daemon();
-        try {
-            answer = ask(request);
-        } catch (...) {
-            ask({{"operation", "down"}, {"bridges", nlohmann::json::array()}});  // it was started for nothing: it ends
-            throw;
-        }
-        if (!answer) throw std::runtime_error("the daemon ended as soon as it had started");
-    }
+    const nlohmann::json answer = ask_or_start(request);
     if (options.json) {
-        fmt::print("{}\n", answer->dump(2));
+        fmt::print("{}\n", answer.dump(2));
         return;
     }
-    for (const auto& bridge : answer->at("bridges")) {
+    for (const auto& bridge : answer.at("bridges")) {
         std::size_t fast = 0;
         for (const auto& port : bridge.at("ports")) fast += port.at("hook") == "kernel" ? 0 : 1;
         const auto name = bridge.at("name").get<std::string>();

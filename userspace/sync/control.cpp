@@ -95,8 +95,10 @@ std::optional<nlohmann::json> control_request(const std::filesystem::path& path,
         throw_errno(errno, "connect to the daemon at " + path.string());
     }
     const std::string line = request.dump() + '\n';
-    if (send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size()))
+    if (send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) {
+        if (errno == EPIPE || errno == ECONNRESET) throw DaemonGone("the daemon went away before it was asked");
         throw_errno(errno, "ask the daemon");
+    }
     std::string answer;
     std::array<char, 65536> chunk{};
     while (answer.empty() || answer.back() != '\n') {
@@ -104,7 +106,7 @@ std::optional<nlohmann::json> control_request(const std::filesystem::path& path,
         if (poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) == 0)
             throw std::runtime_error("the daemon does not answer (see " + (path.parent_path() / "daemon.log").string() + ")");
         const ssize_t length = recv(fd.get(), chunk.data(), chunk.size(), 0);
-        if (length <= 0) throw std::runtime_error("the daemon went away before it answered");
+        if (length <= 0) throw DaemonGone("the daemon went away before it answered");
         answer.append(chunk.data(), static_cast<std::size_t>(length));
     }
     return nlohmann::json::parse(answer);

@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,11 @@ private:
     Fd listener_;
     Handler handler_;
     std::map<int, Client> clients_;
+};
+
+// It ended after it was asked.
+struct DaemonGone : std::runtime_error {
+    using runtime_error::runtime_error;
 };
 
 // Asks the daemon at `path`. Absent: no daemon listens there. Throws std::runtime_error if it does not answer sensibly.

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -37,13 +38,24 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kLogSize = 1 << 20;  // bytes; then it starts anew, since /run is memory
 
+struct Locked : std::runtime_error {
+    using runtime_error::runtime_error;
+};
+
 Fd take_lock(const RunDirectory& run) {
-    Fd lock(open(run.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!lock) throw_errno(errno, "open " + run.lock().string());
-    if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-        throw std::runtime_error("a daemon already runs for this network namespace: talk to it with `underpass up`, "
-                                 "`down` or `status`, or end it with `underpass down`");
-    return lock;
+    for (;;) {
+        run.create();
+        Fd lock(open(run.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        if (!lock && errno == ENOENT) continue;
+        if (!lock) throw_errno(errno, "open " + run.lock().string());
+        if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+            throw Locked("a daemon already runs for this network namespace: talk to it with `underpass up`, "
+                         "`down` or `status`, or end it with `underpass down`");
+        // One that was ending may have removed the file between the two.
+        struct stat ours = {}, there = {};
+        if (fstat(lock.get(), &ours) == 0 && stat(run.lock().c_str(), &there) == 0 && ours.st_ino == there.st_ino)
+            return lock;
+    }
 }
 
 Fd signal_fd() {
@@ -83,8 +95,33 @@ public:
           config_(options.config ? read_config(*options.config) : Config{}) {
         const std::string unusable = why_unusable(probe_kernel());
         if (!unusable.empty()) throw std::runtime_error(unusable);
-        run_.create();
         lock_ = take_lock(run_);
+        const bool nothing_before = !std::filesystem::exists(run_.state()) && !pins_.exists();
+        try {
+            begin();
+        } catch (...) {
+            if (nothing_before) {
+                take_down();
+                run_.remove();
+            }
+            throw;
+        }
+    }
+
+    void run() {
+        announce(options_.ready_fd, kReady);
+        sd_notify(0, "READY=1");
+        spdlog::info("underpass {} runs (pid {})", options_.version, getpid());
+        while (!ending_) step();
+        sd_notify(0, "STOPPING=1");
+        take_down();
+        server_.reset();
+        spdlog::info("everything is taken away");
+        run_.remove();
+    }
+
+private:
+    void begin() {
         open_log();
         signals_ = signal_fd();
         ticks_ = tick_fd();
@@ -101,24 +138,11 @@ public:
             if (earlier->selection.all) wanted.all = earlier->selection.all;
             wanted.except = earlier->selection.except;
         }
-        if (options.all) wanted.all = options.all;
+        if (options_.all) wanted.all = options_.all;
         if (!wanted.empty() || !state.attached.empty()) start_engine(std::move(state));
         select(std::move(wanted));
     }
 
-    void run() {
-        announce(options_.ready_fd, kReady);
-        sd_notify(0, "READY=1");
-        spdlog::info("underpass {} runs (pid {})", options_.version, getpid());
-        while (!ending_) step();
-        sd_notify(0, "STOPPING=1");
-        take_down();
-        server_.reset();
-        spdlog::info("everything is taken away");
-        run_.remove();
-    }
-
-private:
     void open_log() {
         auto logger = options_.background
                           ? spdlog::rotating_logger_mt("underpass", run_.log().string(), kLogSize, 0)
@@ -130,8 +154,14 @@ private:
     }
 
     void start_engine(State state) {
-        pins_.create();
-        engine_.emplace(pins_, std::move(state), config_.fdb_size);
+        const bool was_there = pins_.exists();
+        try {
+            pins_.create();
+            engine_.emplace(pins_, std::move(state), config_.fdb_size);
+        } catch (...) {
+            if (!was_there) pins_.remove();
+            throw;
+        }
         if (engine_->programs().adopted()) spdlog::info("adopted what an earlier daemon left");
     }
 
@@ -259,7 +289,14 @@ private:
     Json answer(const Json& request) {
         const auto operation = request.at("operation").get<std::string>();
         if (operation == "status") return status();
-        if (operation == "up") return up(request);
+        if (operation == "up") {
+            try {
+                return up(request);
+            } catch (const std::exception& error) {
+                if (!engine_ && options_.background) ending_ = true;  // it was started for nothing
+                return {{"error", error.what()}, {"ends", ending_}, {"pid", getpid()}};
+            }
+        }
         if (operation == "down") return down(request);
         if (operation == "sync") return sync();
         throw std::runtime_error("unknown operation '" + operation + "': the command and the daemon are of different "
@@ -369,7 +406,7 @@ private:
             select(std::move(selection));
         }
         if (!engine_ && options_.background) ending_ = true;
-        return {{"ok", true}, {"bridges", taken}, {"ends", ending_}};
+        return {{"ok", true}, {"bridges", taken}, {"ends", ending_}, {"pid", getpid()}};
     }
 
     DaemonOptions options_;
@@ -393,6 +430,9 @@ private:
 void run_daemon(const DaemonOptions& options) {
     try {
         Daemon(options).run();
+    } catch (const Locked&) {
+        announce(options.ready_fd, kLocked);
+        throw;
     } catch (const std::exception& error) {
         announce(options.ready_fd, error.what());
         throw;

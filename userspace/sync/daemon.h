@@ -16,13 +16,14 @@
 namespace underpass {
 
 inline constexpr std::string_view kReady = "ready";
+inline constexpr std::string_view kLocked = "another daemon runs";
 
 struct DaemonOptions {
     std::optional<std::filesystem::path> config;
     std::optional<HookChoice> all;  // from --all on the command line
     // Started by `up`: logs to a file, and ends when nothing is left to accelerate.
     bool background = false;
-    // Where to say kReady, or the reason why not. -1: nowhere.
+    // Where to say kReady, kLocked, or the reason why not. -1: nowhere.
     int ready_fd = -1;
     std::string version;
 };

@@ -80,8 +80,8 @@ std::optional<State> read_state(const RunDirectory& directory) {
     try {
         return from_json(Json::parse(file));
     } catch (const std::exception& error) {
-        throw std::runtime_error("cannot understand " + directory.state().string() + " (" + error.what() +
-                                 "): `underpass down` removes it, and all that it is about");
+        throw std::runtime_error("cannot understand " + directory.state().string() + ": " + error.what() +
+                                 "; `underpass down` removes it, and all that it is about");
     }
 }
 
