@@ -223,8 +223,12 @@ TEST(Rules, EachValueOfTheLink) {
 }
 
 TEST(Rules, EachDriverFact) {
-    [[maybe_unused]] const auto [name, native_xdp, xdp_target, strips_vlan, peer] = DriverFacts{};
+    [[maybe_unused]] const auto [name, native_xdp, xdp_target, strips_vlan, foreign_xdp, peer] = DriverFacts{};
     check({
+        {.what = "another XDP program",
+         .change = [](Host& h) { driver(h).foreign_xdp = true; },
+         .hook = Hook::tc,
+         .xdp_refusal = "another XDP program is on it, which does not share the device"},
         {.what = "driver", .change = [](Host& h) { driver(h).driver = "ixgbe"; }},
         {.what = "native_xdp false",
          .change = [](Host& h) { driver(h).native_xdp = false; },
