@@ -178,15 +178,15 @@ Frame make_frame(const Rule& rule, std::uint16_t dport, std::uint32_t number) {
 }
 
 // Frames of both kinds by turns, by a thread of its own.
-class Stream {
+class MixedStream {
 public:
     struct Sent {
         Clock::time_point time;
         bool forbidden;
     };
 
-    Stream(Trial& trial, const Rule& rule) : thread_([this, &trial, &rule] { run(trial, rule); }) {}
-    ~Stream() { stop(); }
+    MixedStream(Trial& trial, const Rule& rule) : thread_([this, &trial, &rule] { run(trial, rule); }) {}
+    ~MixedStream() { stop(); }
 
     // All that was sent, by number.
     const std::vector<Sent>& stop() {
@@ -346,7 +346,7 @@ TEST_P(RulesTest, ThereBefore) {
     must(trial, rule().remove);
     if (!rule().fast_again) return;
     introduce_both(trial);  // hosts are believed where they are seen while nothing stands in the way
-    Stream stream(trial, rule());
+    MixedStream stream(trial, rule());
     EXPECT_GT(fast_part_in_time(trial), 0.99) << "the rule is gone, and frames do not go fast";
 }
 
@@ -357,7 +357,7 @@ TEST_P(RulesTest, AddedWhileFramesGoFast) {
     must(trial, rule().prepare);
     trial.up();
     introduce_both(trial);
-    Stream stream(trial, rule());
+    MixedStream stream(trial, rule());
     ASSERT_GT(fast_part_in_time(trial), 0.99) << trial.status().dump(2);
     ASSERT_EQ(trial.status().at("bridges").at(0).at("state"), "fast");
 
