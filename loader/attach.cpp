@@ -3,16 +3,20 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <unistd.h>
 #include <xdp/libxdp.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <functional>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
+#include <system_error>
 
 #include "loader/error.h"
 #include "loader/log.h"
@@ -28,7 +32,8 @@ constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
 // Our place among clsact filters: behind all that people number by hand or that the kernel numbers by itself
 // (from 0xC000 downwards), so that theirs run first.
 constexpr std::uint32_t kFilterPriority = 0xC0DE;
-constexpr std::uint32_t kFilterHandle = 1;
+// Its handle says whether the clsact qdisc was there before us: the kernel keeps that for as long as it matters.
+constexpr std::uint32_t kHandleQdiscFound = 1, kHandleQdiscMade = 2;
 
 std::string pin_name(std::uint32_t ifindex) { return "tc-" + std::to_string(ifindex); }
 
@@ -64,33 +69,81 @@ bpf_tc_hook clsact_hook(std::uint32_t ifindex) {
     return hook;
 }
 
-// The id of our clsact filter's program; absent without one.
-std::optional<std::uint32_t> clsact_program(std::uint32_t ifindex) {
-    bpf_tc_hook hook = clsact_hook(ifindex);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = kFilterHandle, .priority = kFilterPriority);
-    if (bpf_tc_query(&hook, &options) != 0) return std::nullopt;
-    return options.prog_id;
+struct ClsactFilter {
+    std::uint32_t handle;
+    std::uint32_t program;  // its id
+};
+
+// Ours; absent without one.
+std::optional<ClsactFilter> clsact_filter(std::uint32_t ifindex) {
+    const bpf_tc_hook hook = clsact_hook(ifindex);
+    for (const std::uint32_t handle : {kHandleQdiscFound, kHandleQdiscMade}) {
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = kFilterPriority);
+        if (bpf_tc_query(&hook, &options) == 0) return ClsactFilter{handle, options.prog_id};
+    }
+    return std::nullopt;
 }
 
-std::optional<TcAttachment> attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
+// libbpf removes the qdisc itself only if both attach points are named.
+int remove_clsact(std::uint32_t ifindex) {
+    bpf_tc_hook hook = clsact_hook(ifindex);
+    hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+    return bpf_tc_hook_destroy(&hook);
+}
+
+// False: this kernel has no tcx.
+bool attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
     if (const auto pinned = pins.open(pin_name(ifindex))) {
         const auto link = tcx_link_info(pinned->get());
         if (link && link->ifindex == ifindex) {
             if (link->program != program_id(programs.tc_fd()))
                 if (const int result = bpf_link_update(pinned->get(), programs.tc_fd(), nullptr); result != 0)
                     throw_errno(result, "replace the TC program on " + device_text(ifindex));
-            return TcAttachment{TcMethod::tcx, false};
+            return true;
         }
         pins.unpin(pin_name(ifindex));  // of a device that is gone, whose number came again
     }
     const Fd link(bpf_link_create(programs.tc_fd(), static_cast<int>(ifindex), kTcxIngress, nullptr));
     if (!link) {
-        if (errno == EINVAL) return std::nullopt;
+        if (errno == EINVAL) return false;
         throw_errno(errno, "attach the TC program to " + device_text(ifindex));
     }
     pins.pin(link.get(), pin_name(ifindex));
-    return TcAttachment{TcMethod::tcx, false};
+    return true;
 }
+
+// libxdp (1.3) does not close the descriptors of programs that it looks at. Nothing that it opens here is kept, so what is
+// open at the end and was not at the beginning is closed. For a process with one thread.
+class CloseWhatIsLeft {
+public:
+    CloseWhatIsLeft() : before_(open_descriptors()) {}
+    ~CloseWhatIsLeft() {
+        for (const int fd : open_descriptors())
+            if (!before_.contains(fd)) ::close(fd);
+    }
+    CloseWhatIsLeft(const CloseWhatIsLeft&) = delete;
+    CloseWhatIsLeft& operator=(const CloseWhatIsLeft&) = delete;
+
+private:
+    // None if they cannot be listed.
+    static std::set<int> open_descriptors() {
+        std::set<int> fds;
+        std::error_code ignored;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored))
+            fds.insert(std::stoi(entry.path().filename()));
+        // The one that listed them is among them, and free again.
+        std::erase_if(fds, [](int fd) { return fcntl(fd, F_GETFD) < 0; });
+        return fds;
+    }
+
+    std::set<int> before_;
+};
+
+// What goes for every call of libxdp.
+struct Libxdp {
+    CloseWhatIsLeft close_what_is_left;
+    QuietLibraries quiet;
+};
 
 struct MultiprogDeleter {
     void operator()(xdp_multiprog* programs) const { xdp_multiprog__close(programs); }
@@ -146,36 +199,37 @@ void replace_single(const Programs& programs, std::uint32_t ifindex, int old_fd)
 const char* name(TcMethod method) { return method == TcMethod::tcx ? "tcx" : "clsact"; }
 const char* name(XdpMethod method) { return method == XdpMethod::dispatcher ? "dispatcher" : "single"; }
 
-TcAttachment attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
-    if (const auto attached = attach_tcx(programs, pins, ifindex)) return *attached;
+TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
+    if (attach_tcx(programs, pins, ifindex)) return TcMethod::tcx;
     const QuietLibraries quiet;
     bpf_tc_hook hook = clsact_hook(ifindex);
+    const auto there = clsact_filter(ifindex);
     const int made = bpf_tc_hook_create(&hook);
     if (made != 0 && made != -EEXIST) throw_errno(made, "make the clsact qdisc on " + device_text(ifindex));
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = programs.tc_fd(), .flags = BPF_TC_F_REPLACE, .handle = kFilterHandle,
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = programs.tc_fd(), .flags = BPF_TC_F_REPLACE, .handle = kHandleQdiscFound,
                 .priority = kFilterPriority);
+    if (made == 0)
+        options.handle = kHandleQdiscMade;
+    else if (there)
+        options.handle = there->handle;
     if (const int result = bpf_tc_attach(&hook, &options); result != 0) {
-        if (made == 0) {
-            hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-            bpf_tc_hook_destroy(&hook);
-        }
+        if (made == 0) remove_clsact(ifindex);
         throw_errno(result, "attach the TC program to " + device_text(ifindex));
     }
-    return {TcMethod::clsact, made == 0};
+    return TcMethod::clsact;
 }
 
-void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool remove_qdisc) {
+void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool alone) {
     const QuietLibraries quiet;
     pins.unpin(pin_name(ifindex));
-    if (!clsact_program(ifindex)) return;
+    const auto filter = clsact_filter(ifindex);
+    if (!filter) return;
     bpf_tc_hook hook = clsact_hook(ifindex);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = kFilterHandle, .priority = kFilterPriority);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = filter->handle, .priority = kFilterPriority);
     if (const int result = bpf_tc_detach(&hook, &options); result != 0 && result != -ENOENT && result != -ENODEV)
         throw_errno(result, "detach the TC program from " + device_text(ifindex));
-    if (!remove_qdisc) return;
-    // Both attach points together: libbpf then removes the qdisc itself.
-    hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-    if (const int result = bpf_tc_hook_destroy(&hook); result != 0 && result != -ENOENT && result != -ENODEV)
+    if (!alone || filter->handle != kHandleQdiscMade) return;
+    if (const int result = remove_clsact(ifindex); result != 0 && result != -ENOENT && result != -ENODEV)
         throw_errno(result, "remove the clsact qdisc from " + device_text(ifindex));
 }
 
@@ -186,7 +240,8 @@ bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uin
         const auto link = tcx_link_info(pinned->get());
         return link && link->ifindex == ifindex && link->program == id;
     }
-    return clsact_program(ifindex) == id;
+    const auto filter = clsact_filter(ifindex);
+    return filter && filter->program == id;
 }
 
 std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins) {
@@ -210,7 +265,7 @@ std::vector<std::uint32_t> tcx_programs(std::uint32_t ifindex, bool ingress) {
 }
 
 XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex) {
-    const QuietLibraries quiet;
+    const Libxdp libxdp;
     const Multiprog before = xdp_on(ifindex);
     if (before && xdp_multiprog__is_legacy(before.get())) {
         const xdp_program* main = xdp_multiprog__main_prog(before.get());
@@ -235,7 +290,7 @@ XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex) {
 }
 
 void detach_xdp(std::uint32_t ifindex) {
-    const QuietLibraries quiet;
+    const Libxdp libxdp;
     const Multiprog on = xdp_on(ifindex);
     if (!on) return;
     if (xdp_multiprog__is_legacy(on.get())) {
@@ -255,14 +310,14 @@ void detach_xdp(std::uint32_t ifindex) {
 }
 
 bool xdp_is_attached(std::uint32_t ifindex) {
-    const QuietLibraries quiet;
+    const Libxdp libxdp;
     const Multiprog on = xdp_on(ifindex);
     if (!on) return false;
     return xdp_multiprog__is_legacy(on.get()) ? is_ours(xdp_multiprog__main_prog(on.get())) : !ours_in(on.get()).empty();
 }
 
 bool xdp_is_foreign(std::uint32_t ifindex) {
-    const QuietLibraries quiet;
+    const Libxdp libxdp;
     const Multiprog on = xdp_on(ifindex);
     return on && xdp_multiprog__is_legacy(on.get()) && !is_ours(xdp_multiprog__main_prog(on.get()));
 }

@@ -18,15 +18,11 @@ enum class TcMethod { tcx, clsact };
 
 const char* name(TcMethod method);
 
-struct TcAttachment {
-    TcMethod method = TcMethod::tcx;
-    bool made_qdisc = false;  // the clsact qdisc was not there before: remove it with us, if nobody else uses it
-};
-
 // Puts the TC program last in line at the device's ingress. Throws std::system_error.
-TcAttachment attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
-// `remove_qdisc`: the clsact qdisc is ours and nobody else has a filter in it. A vanished device is no error.
-void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool remove_qdisc);
+TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
+// `alone`: nobody else has a filter in the clsact qdisc, which then goes too, if we made it. A vanished device is no
+// error.
+void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool alone);
 // True if the program of this build is attached there now.
 bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
 // Devices with a pinned link of ours, gone ones among them.

@@ -422,7 +422,7 @@ TEST_F(BadInputTest, ForeignPins) {
 TEST_F(BadInputTest, PinsOfANamespaceThatIsGone) {
     for (const char* hook : {"tc", "xdp"}) {
         SCOPED_TRACE(hook);
-        const auto old = std::filesystem::temp_directory_path() / name_for_this_test("notes", 60);
+        const auto old = std::filesystem::temp_directory_path() / name_for_this_test("state.json", 60);
         const struct Remove {
             std::filesystem::path path;
             ~Remove() { std::filesystem::remove_all(path); }
@@ -436,7 +436,8 @@ TEST_F(BadInputTest, PinsOfANamespaceThatIsGone) {
             kill_daemon(trial);
             old_pins = pins(trial.host()).path().string() + "-old";
             std::filesystem::rename(pins(trial.host()).path(), old_pins);
-            std::filesystem::rename(notes(trial.host()).path, old);
+            std::filesystem::copy_file(notes(trial.host()).state(), old);
+            notes(trial.host()).remove();
         }
         const struct RemovePins {
             std::filesystem::path path;
@@ -450,7 +451,7 @@ TEST_F(BadInputTest, PinsOfANamespaceThatIsGone) {
         const Facts before = settled(trial.host());
         std::filesystem::rename(old_pins, pins(trial.host()).path());
         notes(trial.host()).create();
-        std::filesystem::copy(old, notes(trial.host()).path, std::filesystem::copy_options::overwrite_existing);
+        std::filesystem::copy_file(old, notes(trial.host()).state());
         trial.up();
         expect_fast(trial);
         for (const char* name : {"a", "b", "c", "d"}) {

@@ -7,30 +7,44 @@
 //   UNDERPASS_CASE=N    this one of the seed alone
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
-#include <algorithm>
-#include <chrono>
+#include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <random>
-#include <thread>
 
+#include "loader/error.h"
 #include "scenario.h"
+#include "trial.h"
 #include "world.h"
 
 namespace underpass::test {
 
 namespace {
 
-using std::chrono::steady_clock;
-
 std::optional<std::uint64_t> environment(const char* name) {
     const char* value = std::getenv(name);
     return value == nullptr || *value == 0 ? std::nullopt : std::optional(std::strtoull(value, nullptr, 10));
 }
 
-bool is_emulated() { return environment("UNDERPASS_EMULATED").value_or(0) != 0; }
+// Keeps the calling thread, and those that it starts, on the CPU where it is.
+class OneCpu {
+public:
+    OneCpu() {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(static_cast<std::size_t>(::sched_getcpu()), &one);
+        if (::sched_getaffinity(0, sizeof(before_), &before_) != 0 || ::sched_setaffinity(0, sizeof(one), &one) != 0)
+            throw_errno(errno, "stay on one CPU");
+    }
+    ~OneCpu() { ::sched_setaffinity(0, sizeof(before_), &before_); }
+    OneCpu(const OneCpu&) = delete;
+    OneCpu& operator=(const OneCpu&) = delete;
 
-constexpr milliseconds kStraggler{300};  // a frame that is later than this is lost; longer where all is slower
+private:
+    cpu_set_t before_{};
+};
 
 // What differs between two worlds' output, device by device; empty if nothing does.
 std::string difference(const Output& kernel, const Output& other) {
@@ -45,7 +59,8 @@ std::string difference(const Output& kernel, const Output& other) {
         };
         const auto expected = frames(kernel), actual = frames(other);
         if (expected == actual) continue;
-        text += fmt::format("  at {}: the kernel sends {} frames, Underpass {}\n", device, expected.size(), actual.size());
+        text +=
+            fmt::format("  at {}: the kernel sends {} frames, Underpass {}\n", device, expected.size(), actual.size());
         for (const Frame& frame : expected) text += "    kernel:    " + describe(frame) + "\n";
         for (const Frame& frame : actual) text += "    underpass: " + describe(frame) + "\n";
     }
@@ -90,7 +105,8 @@ private:
         for (World& world : others_) {
             const std::string actual = world.apply(step);
             if (actual != expected)
-                return fmt::format("  {}: the kernel alone says '{}', here it says '{}'\n", world.name(), expected, actual);
+                return fmt::format("  {}: the kernel alone says '{}', here it says '{}'\n", world.name(), expected,
+                                   actual);
         }
         if (!std::holds_alternative<Send>(step)) return {};
         Output kernel;
@@ -98,12 +114,6 @@ private:
         for (World& world : others_) {
             Output output;
             world.collect(output);
-            const auto patience = kStraggler * (is_emulated() ? 10 : 1);
-            for (const auto end = steady_clock::now() + patience; output != kernel && steady_clock::now() < end;) {
-                std::this_thread::sleep_for(milliseconds(1));
-                world.collect(output);
-                kernel_.collect(kernel);
-            }
             if (const std::string wrong = difference(kernel, output); !wrong.empty())
                 return fmt::format("  {}: other frames came out\n{}", world.name(), wrong);
         }
@@ -127,6 +137,7 @@ private:
 
     World kernel_;
     std::array<World, 2> others_;
+    OneCpu one_cpu_;  // from here on: the daemons have the others
     std::map<std::string, World::Share> fast_;
 };
 

@@ -130,9 +130,8 @@ private:
             case 2: return ethernet / IPv6{} / UDP{} / Payload{below(300), next_mark()};
             case 3: return ethernet / IPv6{} / ICMP{.type = static_cast<std::uint8_t>(128 + below(12))} / Payload{24};
             case 4:
-                return ethernet / Arp{.operation = static_cast<std::uint16_t>(1 + below(2)),
-                                      .sender_mac = from,
-                                      .target_mac = to};
+                return ethernet /
+                       Arp{.operation = static_cast<std::uint16_t>(1 + below(2)), .sender_mac = from, .target_mac = to};
             case 5: return ethernet / IPv4{.id = next_id()} / ICMP{.rest = next_mark()} / Payload{below(100)};
             case 6: return ethernet / IPv4{.id = next_id()} / UDP{} / Payload{2, next_mark()} / PadTo{60};
             case 7: return Ethernet{to, from, static_cast<std::uint16_t>(0x0600 + below(0xf9ff))} / random_bytes(46);
@@ -174,9 +173,9 @@ private:
 
     lab::PortOptions port_options() {
         lab::PortOptions options;
-        for (auto* option : {&options.isolated, &options.hairpin, &options.learning, &options.flood,
-                             &options.multicast_flood, &options.broadcast_flood, &options.locked,
-                             &options.neigh_suppress})
+        for (auto* option :
+             {&options.isolated, &options.hairpin, &options.learning, &options.flood, &options.multicast_flood,
+              &options.broadcast_flood, &options.locked, &options.neigh_suppress})
             if (chance(20)) *option = chance(60) == (option != &options.learning && option != &options.flood);
         return options;
     }
@@ -254,11 +253,19 @@ struct Overloaded : Kinds... {
 
 }  // namespace
 
-MacAddr bridge_mac() { return mac(0x0fff); }
-MacAddr port_mac(std::size_t port) { return mac(static_cast<std::uint16_t>(0x0100 + port)); }
-MacAddr far_mac(std::size_t port) { return mac(static_cast<std::uint16_t>(0x0200 + port)); }
+MacAddr bridge_mac() {
+    return mac(0x0fff);
+}
+MacAddr port_mac(std::size_t port) {
+    return mac(static_cast<std::uint16_t>(0x0100 + port));
+}
+MacAddr far_mac(std::size_t port) {
+    return mac(static_cast<std::uint16_t>(0x0200 + port));
+}
 
-Scenario make_scenario(std::uint64_t seed) { return Maker(seed).make(); }
+Scenario make_scenario(std::uint64_t seed) {
+    return Maker(seed).make();
+}
 
 std::string describe(const Step& step) {
     return std::visit(

@@ -22,8 +22,15 @@ namespace {
 constexpr const char* kBridge = "br0";
 constexpr std::uint32_t kFarMtu = 3000;  // longer frames than any port takes can be sent
 
-std::string port_name(std::size_t port) { return fmt::format("p{}", port); }
-std::string far_name(std::size_t port) { return fmt::format("f{}", port); }
+std::string port_name(std::size_t port) {
+    return fmt::format("p{}", port);
+}
+std::string far_name(std::size_t port) {
+    return fmt::format("f{}", port);
+}
+constexpr const char* kMarkerFrom = "m0";
+constexpr const char* kMarkerTo = "m1";
+constexpr int kQueues = 3;  // that a frame may wait in: a port's, the far end's, and one to spare
 
 template <class... Kinds>
 struct Overloaded : Kinds... {
@@ -53,6 +60,13 @@ World::World(Net& net, const std::string& name, const std::string& hook)
         });
         far_sockets_.emplace_back(far_, far_name(i));
     }
+    far_.run([&] {
+        lab::create_veth(kMarkerFrom, kMarkerTo);
+        if (hook == "xdp") lab::make_wire_like(kMarkerTo);  // queued as frames are where XDP runs
+        for (const char* device : {kMarkerFrom, kMarkerTo}) lab::set_up(device);
+        lab::wait_until_running(kMarkerTo);
+    });
+    for (const char* device : {kMarkerFrom, kMarkerTo}) marker_sockets_.emplace_back(far_, device);
     if (!hook.empty()) daemon_.emplace(start_daemon(host_, {"--all", "--hook", hook}));
 }
 
@@ -92,39 +106,36 @@ std::string World::apply(const Step& step) {
 }
 
 void World::do_step(const Step& step) {
-    std::visit(Overloaded{
-                   [&](const Send& one) { send(one); },
-                   [&](const SetPort& set) { host_.run([&] { lab::set_port(port_name(set.port), set.options); }); },
-                   [&](const SetUp& set) { set_up(set.port, set.up); },
-                   [&](const Join& join) { host_.run([&] { lab::set_master(port_name(join.port), kBridge); }); },
-                   [&](const Leave& leave) { host_.run([&] { lab::clear_master(port_name(leave.port)); }); },
-                   [&](const SetMtu& set) { host_.run([&] { lab::set_mtu(port_name(set.port), set.mtu); }); },
-                   [&](const SetMac& set) { host_.run([&] { lab::set_mac(port_name(set.port), set.mac); }); },
-                   [&](const SetFdb& set) {
-                       host_.run([&] { lab::set_fdb(port_name(set.port), set.mac, set.kind); });
-                   },
-                   [&](const DeleteFdb& gone) { host_.run([&] { lab::delete_fdb(port_name(gone.port), gone.mac); }); },
-                   [&](const FlushFdb& flush) {
-                       host_.run([&] {
-                           if (flush.port)
-                               lab::flush_port_fdb(port_name(*flush.port));
-                           else
-                               lab::flush_fdb(kBridge);
-                       });
-                   },
-                   [&](const AddLocal& add) { host_.run([&] { lab::add_local_fdb(kBridge, add.mac); }); },
-                   [&](const SetBridgeUp& set) {
-                       host_.run([&] { set.up ? lab::set_up(kBridge) : lab::set_down(kBridge); });
-                   },
-                   [&](const SetBridgeNetfilter& set) {
-                       host_.run([&] {
-                           for (const char* tables : {"iptables", "ip6tables"})
-                               lab::set_sysctl(std::string("bridge/bridge-nf-call-") + tables, set.on ? "1" : "0");
-                       });
-                   },
-                   [&](const CatchUp&) { catch_up(); },
-               },
-               step);
+    std::visit(
+        Overloaded{
+            [&](const Send& one) { send(one); },
+            [&](const SetPort& set) { host_.run([&] { lab::set_port(port_name(set.port), set.options); }); },
+            [&](const SetUp& set) { set_up(set.port, set.up); },
+            [&](const Join& join) { host_.run([&] { lab::set_master(port_name(join.port), kBridge); }); },
+            [&](const Leave& leave) { host_.run([&] { lab::clear_master(port_name(leave.port)); }); },
+            [&](const SetMtu& set) { host_.run([&] { lab::set_mtu(port_name(set.port), set.mtu); }); },
+            [&](const SetMac& set) { host_.run([&] { lab::set_mac(port_name(set.port), set.mac); }); },
+            [&](const SetFdb& set) { host_.run([&] { lab::set_fdb(port_name(set.port), set.mac, set.kind); }); },
+            [&](const DeleteFdb& gone) { host_.run([&] { lab::delete_fdb(port_name(gone.port), gone.mac); }); },
+            [&](const FlushFdb& flush) {
+                host_.run([&] {
+                    if (flush.port)
+                        lab::flush_port_fdb(port_name(*flush.port));
+                    else
+                        lab::flush_fdb(kBridge);
+                });
+            },
+            [&](const AddLocal& add) { host_.run([&] { lab::add_local_fdb(kBridge, add.mac); }); },
+            [&](const SetBridgeUp& set) { host_.run([&] { set.up ? lab::set_up(kBridge) : lab::set_down(kBridge); }); },
+            [&](const SetBridgeNetfilter& set) {
+                host_.run([&] {
+                    for (const char* tables : {"iptables", "ip6tables"})
+                        lab::set_sysctl(std::string("bridge/bridge-nf-call-") + tables, set.on ? "1" : "0");
+                });
+            },
+            [&](const CatchUp&) { catch_up(); },
+        },
+        step);
 }
 
 void World::send(const Send& send) {
@@ -132,6 +143,16 @@ void World::send(const Send& send) {
     // A device without a carrier, or one too small at its other end, refuses the frame or loses it, as it happens: what
     // counts is what comes out.
     [[maybe_unused]] const auto ignored = ::send(socket.fd(), send.frame.data(), send.frame.size(), 0);
+    settle();
+}
+
+void World::settle() {
+    const Frame marker = Ethernet{} / Payload{46};
+    for (int queue = 0; queue < kQueues; queue++) {
+        marker_sockets_[0].send(marker);
+        if (marker_sockets_[1].receive_count(1, kPatience).empty())
+            throw std::runtime_error("a marker does not arrive");
+    }
 }
 
 void World::set_up(std::size_t port, bool up) {
@@ -193,8 +214,9 @@ std::set<std::string> World::fdb() const {
 World::Share World::share() const {
     Share share;
     if (!daemon_) return share;
-    const auto status = host_.run(
-        [] { return control_request(RunDirectory::of_this_namespace().socket(), {{"operation", "status"}}); });
+    const auto status = host_.run([] {
+        return control_request(RunDirectory::of_this_namespace().socket(), {{"operation", "status"}});
+    });
     if (!status) throw std::runtime_error("the daemon is gone: " + daemon_->err());
     for (const auto& bridge : status->at("bridges"))
         for (const auto& port : bridge.at("ports")) {

@@ -5,6 +5,9 @@
 //   far namespace   f0 ... f7          sockets that send and receive whole frames
 //                    |      |          (veth)
 //   host namespace  p0 ... p7  [br0]   and the host itself, by a socket at br0
+//
+// Whoever calls apply() has to stay on one CPU: the kernel queues what is on its way by CPU, so a frame that is sent
+// afterwards through a pair of devices of its own arrives when all that was sent before it has.
 #pragma once
 
 #include <map>
@@ -33,7 +36,7 @@ public:
     void begin(std::size_t ports);
     void end();
 
-    // Empty, or why the kernel refused it.
+    // Empty, or why the kernel refused it. A frame that was sent has come out wherever it does.
     std::string apply(const Step& step);
     // Adds what has arrived since to `output`.
     void collect(Output& output);
@@ -50,6 +53,7 @@ public:
 
 private:
     void send(const Send& send);
+    void settle();
     void do_step(const Step& step);
     void set_up(std::size_t port, bool up);
     static void wait_for_carrier(const lab::Namespace& where, const std::string& device, bool carrier);
@@ -60,6 +64,7 @@ private:
     const lab::Namespace& far_;
     std::vector<FrameSocket> far_sockets_;
     std::optional<FrameSocket> bridge_socket_;
+    std::vector<FrameSocket> marker_sockets_;  // where a marker is sent, and where it arrives
     std::optional<Child> daemon_;
     std::size_t ports_ = 0;
 };

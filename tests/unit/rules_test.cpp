@@ -564,6 +564,10 @@ TEST(Rules, WantedFdb) {
         EXPECT_EQ(wanted_fdb(host, plan, key(1)), row.wanted);
         EXPECT_EQ(wanted_fdb(host, plan, key(2)), std::nullopt);
         EXPECT_EQ(wanted_fdb(host, {}, key(1)), std::nullopt) << "a bridge that nobody asked for";
+        FdbKey of_a_vlan = key(1);
+        of_a_vlan.vid = Vid{1};
+        host.fdb[of_a_vlan] = record;
+        EXPECT_EQ(wanted_fdb(host, plan, of_a_vlan), std::nullopt) << "nobody looks there without VLAN filtering";
     }
 }
 

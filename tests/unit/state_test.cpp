@@ -36,9 +36,9 @@ State full_state() {
     state.selection.all = HookChoice::tc;
     state.selection.bridges = {{"br0", HookChoice::automatic}, {"br-\"é\"", HookChoice::xdp}};
     state.selection.except = {"docker0", "virbr0"};
-    state.attached[Ifindex{7}] = {.made_qdisc = true, .tc = TcMethod::clsact, .xdp = XdpMethod::dispatcher};
-    state.attached[Ifindex{8}] = {.made_qdisc = false, .tc = TcMethod::tcx, .xdp = XdpMethod::single};
-    state.attached[Ifindex{0xffffffff}] = {.made_qdisc = false, .tc = TcMethod::tcx, .xdp = std::nullopt};
+    state.attached[Ifindex{7}] = {.tc = TcMethod::clsact, .xdp = XdpMethod::dispatcher};
+    state.attached[Ifindex{8}] = {.tc = TcMethod::tcx, .xdp = XdpMethod::single};
+    state.attached[Ifindex{0xffffffff}] = {.tc = TcMethod::tcx, .xdp = std::nullopt};
     return state;
 }
 
@@ -97,10 +97,9 @@ TEST_F(StateFile, Damaged) {
              std::string(R"({"bridges":"tc","except":[],"attached":[]})"),
              std::string(R"({"bridges":{},"all":true,"except":[],"attached":[]})"),
              std::string(R"({"bridges":{},"except":"br0","attached":[]})"),
-             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":"7","tc":"tcx","made_qdisc":true}]})"),
-             std::string(R"({"bridges":{},"except":[],"attached":[{"tc":"tcx","made_qdisc":true}]})"),
-             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7,"made_qdisc":true}]})"),
-             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7,"tc":"tcx","made_qdisc":1}]})"),
+             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":"7","tc":"tcx"}]})"),
+             std::string(R"({"bridges":{},"except":[],"attached":[{"tc":"tcx"}]})"),
+             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7}]})"),
          }) {
         SCOPED_TRACE(text);
         write(text);

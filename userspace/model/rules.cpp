@@ -244,6 +244,8 @@ std::optional<FdbWanted> wanted_fdb(const Host& host, const Plan& plan, const Fd
     if (record == host.fdb.end()) return std::nullopt;
     const auto bridge = plan.find(key.bridge);
     if (bridge == plan.end()) return std::nullopt;
+    // Without VLAN filtering the kernel looks addresses up without a VLAN.
+    if (key.vid != Vid::none) return std::nullopt;
     // A locked entry authorises nobody.
     if (record->second.locked) return std::nullopt;
     FdbWanted wanted;

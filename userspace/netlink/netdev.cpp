@@ -4,6 +4,7 @@
 #include <linux/genetlink.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <string_view>
 
 #include "netlink/attribute.h"
@@ -39,7 +40,8 @@ std::optional<std::uint32_t> management_group(Bytes groups) {
     return result;
 }
 
-std::optional<Family> find_family(NetlinkSocket& socket) {
+std::optional<Family> ask_for_family() {
+    NetlinkSocket socket(NETLINK_GENERIC);
     DumpRequest<genlmsghdr> request(GENL_ID_CTRL);
     request.header->cmd = CTRL_CMD_GETFAMILY;
     request.header->version = 1;
@@ -55,25 +57,29 @@ std::optional<Family> find_family(NetlinkSocket& socket) {
                 return true;
             });
         });
-    } catch (const NetlinkError&) {
+    } catch (const NetlinkError& error) {
+        if (error.code().value() != ENOENT) throw;
         return std::nullopt;  // kernels before 6.3
     }
     return family.id == 0 ? std::nullopt : std::optional(family);
 }
 
+// Asked for once: it is built into the kernel or never there, and a kernel without it starts a modprobe at each request.
+const std::optional<Family>& family() {
+    static const std::optional<Family> answer = ask_for_family();
+    return answer;
+}
+
 }  // namespace
 
 std::optional<std::uint32_t> netdev_event_group() {
-    NetlinkSocket socket(NETLINK_GENERIC);
-    const auto family = find_family(socket);
-    return family ? family->group : std::nullopt;
+    return family() ? family()->group : std::nullopt;
 }
 
 std::optional<XdpFeatures> xdp_features(Ifindex device) {
+    if (!family()) return std::nullopt;
     NetlinkSocket socket(NETLINK_GENERIC);
-    const auto family = find_family(socket);
-    if (!family) return std::nullopt;
-    DumpRequest<genlmsghdr> request(family->id);
+    DumpRequest<genlmsghdr> request(family()->id);
     request.header->cmd = kNetdevGetDevice;
     request.header->version = 1;
     mnl_attr_put_u32(request.message, kNetdevIfindex, number(device));
@@ -95,10 +101,9 @@ std::optional<XdpFeatures> xdp_features(Ifindex device) {
 }
 
 std::optional<bool> runs_napi(Ifindex device) {
+    if (!family()) return std::nullopt;
     NetlinkSocket socket(NETLINK_GENERIC);
-    const auto family = find_family(socket);
-    if (!family) return std::nullopt;
-    DumpRequest<genlmsghdr> request(family->id);
+    DumpRequest<genlmsghdr> request(family()->id);
     request.header->cmd = kNetdevGetNapi;
     request.header->version = 1;
     mnl_attr_put_u32(request.message, kNetdevNapiIfindex, number(device));

@@ -2,6 +2,7 @@
 #include "netlink/netfilter.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -10,11 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
+#include <optional>
 #include <sstream>
+#include <system_error>
 
+#include "loader/error.h"
 #include "loader/fd.h"
 #include "netlink/request.h"
 #include "netlink/socket.h"
@@ -23,17 +27,32 @@ namespace underpass {
 
 namespace {
 
+// A file of /proc; absent if it is not there. That it cannot be read says nothing, so that throws std::system_error.
+std::optional<std::istringstream> proc_file(const std::string& path) {
+    const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file && errno == ENOENT) return std::nullopt;
+    std::string text;
+    std::array<char, 4096> part{};
+    ssize_t size = file ? 1 : -1;
+    while (size > 0) {
+        size = read(file.get(), part.data(), part.size());
+        if (size > 0) text.append(part.data(), static_cast<std::size_t>(size));
+    }
+    if (size < 0) throw_errno(errno, "read " + path);
+    return std::istringstream(text);
+}
+
 bool is_set(const char* sysctl) {
-    std::ifstream file(std::string("/proc/sys/net/bridge/bridge-nf-") + sysctl);
+    auto file = proc_file(std::string("/proc/sys/net/bridge/bridge-nf-") + sysctl);
     int value = 0;
-    return file >> value && value != 0;
+    return file && *file >> value && value != 0;
 }
 
 // A legacy table is in this list once somebody has used it in this namespace. Whether it has rules is not worth a
 // second way of reading them: it counts as rules.
 void add_legacy_tables(std::vector<std::string>& tables, const char* list, const char* command) {
-    std::ifstream file(std::string("/proc/thread-self/net/") + list);
-    for (std::string table; std::getline(file, table);) tables.push_back(fmt::format("{} table {}", command, table));
+    auto file = proc_file(std::string("/proc/thread-self/net/") + list);
+    for (std::string table; file && std::getline(*file, table);) tables.push_back(fmt::format("{} table {}", command, table));
 }
 
 bool module_is_loaded(const std::string& name) { return access(("/sys/module/" + name).c_str(), F_OK) == 0; }
@@ -129,11 +148,15 @@ void add_hook(Netfilter& netfilter, const NftHook& hook) {
 
 QuickFacts read_quick_facts() {
     QuickFacts facts;
-    facts.call_iptables = is_set("call-iptables");
-    facts.call_ip6tables = is_set("call-ip6tables");
-    facts.filter_tagged = is_set("filter-vlan-tagged") || is_set("filter-pppoe-tagged");
-    add_legacy_tables(facts.legacy_tables, "ip_tables_names", "iptables-legacy");
-    add_legacy_tables(facts.legacy_tables, "ip6_tables_names", "ip6tables-legacy");
+    try {
+        facts.call_iptables = is_set("call-iptables");
+        facts.call_ip6tables = is_set("call-ip6tables");
+        facts.filter_tagged = is_set("filter-vlan-tagged") || is_set("filter-pppoe-tagged");
+        add_legacy_tables(facts.legacy_tables, "ip_tables_names", "iptables-legacy");
+        add_legacy_tables(facts.legacy_tables, "ip6_tables_names", "ip6tables-legacy");
+    } catch (const std::system_error& error) {
+        facts.unknown = error.what();
+    }
     facts.ebtables = read_ebtables();
     facts.vlan_devices = access("/proc/thread-self/net/vlan", F_OK) == 0;
     return facts;
@@ -142,6 +165,7 @@ QuickFacts read_quick_facts() {
 Netfilter read_netfilter() {
     const QuickFacts facts = read_quick_facts();
     Netfilter netfilter;
+    netfilter.unknown = facts.unknown;
     netfilter.call_iptables = facts.call_iptables;
     netfilter.call_ip6tables = facts.call_ip6tables;
     netfilter.filter_tagged = facts.filter_tagged;

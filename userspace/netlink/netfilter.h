@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct QuickFacts {
     std::vector<std::string> legacy_tables;  // of iptables and ip6tables: "iptables-legacy table filter"
     std::vector<std::string> ebtables;       // with rules or a drop policy: "ebtables-legacy table filter"
     bool vlan_devices = false;               // 8021q is there
+    std::optional<std::string> unknown;      // why the above may be wrong
 
     bool operator==(const QuickFacts&) const = default;
 };

@@ -215,9 +215,7 @@ bool Engine::attach_missing(const Plan& plan) {
     for (const auto& [index, bridge] : plan) {
         for (const PortPlan& port : bridge.ports) {
             attempt(port.index, Hook::tc, tc_current_, [this](std::uint32_t ifindex, Attached& attached) {
-                const TcAttachment tc = attach_tc(programs_, pins_, ifindex);
-                attached.tc = tc.method;
-                attached.made_qdisc = attached.made_qdisc || tc.made_qdisc;
+                attached.tc = attach_tc(programs_, pins_, ifindex);
             });
             if (!port.xdp || !tc_current_.contains(port.index)) continue;
             attempt(port.index, Hook::xdp, xdp_current_, [this](std::uint32_t ifindex, Attached& attached) {
@@ -244,10 +242,7 @@ void Engine::detach_unwanted() {
             xdp_current_.erase(index);
         }
         if (port != wanted.end()) continue;
-        const auto control = host().traffic_control.find(index);
-        const bool alone = control == host().traffic_control.end() ||
-                           (!control->second.foreign_ingress && !control->second.foreign_egress);
-        detach_tc(pins_, number(index), attached.made_qdisc && alone);
+        detach_tc(pins_, number(index), is_alone(host(), index));
         tc_current_.erase(index);
         failures_.erase(index);
         state_.attached.erase(here);

@@ -33,7 +33,7 @@ Json to_json(const State& state) {
     json["except"] = state.selection.except;
     json["attached"] = Json::array();
     for (const auto& [device, attached] : state.attached) {
-        Json entry = {{"ifindex", number(device)}, {"tc", name(attached.tc)}, {"made_qdisc", attached.made_qdisc}};
+        Json entry = {{"ifindex", number(device)}, {"tc", name(attached.tc)}};
         if (attached.xdp) entry["xdp"] = name(*attached.xdp);
         json["attached"].push_back(std::move(entry));
     }
@@ -48,7 +48,6 @@ State from_json(const Json& json) {
     state.selection.except = json.at("except").get<std::set<std::string>>();
     for (const Json& entry : json.at("attached")) {
         Attached attached;
-        attached.made_qdisc = entry.at("made_qdisc").get<bool>();
         attached.tc = entry.at("tc") == name(TcMethod::tcx) ? TcMethod::tcx : TcMethod::clsact;
         if (entry.contains("xdp"))
             attached.xdp = entry.at("xdp") == name(XdpMethod::single) ? XdpMethod::single : XdpMethod::dispatcher;
@@ -100,6 +99,12 @@ void require_device(const std::string& name) {
                                  " in this network namespace: `underpass status` lists the bridges that are accelerated");
 }
 
+bool is_alone(const Host& host, Ifindex device) {
+    const auto control = host.traffic_control.find(device);
+    return control == host.traffic_control.end() ||
+           (!control->second.foreign_ingress && !control->second.foreign_egress);
+}
+
 void clean_up(const PinDirectory& pins, const State& state) {
     // Whatever the file says, no device of the namespace keeps a program of ours.
     std::set<Ifindex> devices;
@@ -110,16 +115,10 @@ void clean_up(const PinDirectory& pins, const State& state) {
     survey.dump([&devices](const Event& event) {
         if (const auto* link = std::get_if<LinkChanged>(&event)) devices.insert(link->link.index);
     });
+    survey.read_traffic_control(host, devices);
     for (const Ifindex device : devices) {
-        const auto attached = state.attached.find(device);
-        bool remove_qdisc = attached != state.attached.end() && attached->second.made_qdisc;
-        if (remove_qdisc) {
-            survey.read_traffic_control(host, {device});
-            const TrafficControl& control = host.traffic_control[device];
-            remove_qdisc = !control.foreign_ingress && !control.foreign_egress;
-        }
         detach_xdp(number(device));
-        detach_tc(pins, number(device), remove_qdisc);
+        detach_tc(pins, number(device), is_alone(host, device));
     }
     pins.remove();
 }

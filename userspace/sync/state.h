@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What a daemon must know of the one before it and the kernel does not tell: which bridges were asked for, what was
-// attached where, and whether a clsact qdisc was ours. A small JSON file under /run/underpass/<namespace>/, written
+// attached where. A small JSON file under /run/underpass/<namespace>/, written
 // anew in one step on every change; it goes with a reboot, as the attachments do.
 #pragma once
 
@@ -15,7 +15,6 @@
 namespace underpass {
 
 struct Attached {
-    bool made_qdisc = false;
     TcMethod tc = TcMethod::tcx;
     std::optional<XdpMethod> xdp;
 
@@ -51,6 +50,9 @@ void write_state(const RunDirectory& directory, const State& state);
 
 // Throws a sentence if this network namespace has no device of that name.
 void require_device(const std::string& name);
+
+// Whether the device's traffic control holds nothing but ours.
+bool is_alone(const Host& host, Ifindex device);
 
 // Detaches and unpins everything that `state` and the pins name: what a crashed daemon left. Needs no daemon.
 void clean_up(const PinDirectory& pins, const State& state);
