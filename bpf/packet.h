@@ -32,6 +32,7 @@ struct packet {
 	__be16 protocol; /* EtherType behind the outer VLAN tag, if there is one */
 	bool tagged;     /* carries a VLAN tag, in its bytes or beside them */
 	__u32 network_offset;
+	__u32 len; /* bytes, see ctx_len */
 
 	__u64 now_ns; /* CLOCK_MONOTONIC_COARSE */
 	enum reason reason;

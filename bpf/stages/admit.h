@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* admit: is the device that the frame came in by one of ours, and which?
  *
- * In: the context. Out: pkt->ingress, pkt->ingress_slot, pkt->now_ns. Whether the device may forward is asked later
- * (see bridge.h): its source addresses are watched even when it is left to the kernel. */
+ * In: the context. Out: pkt->len, pkt->ingress, pkt->ingress_slot, pkt->now_ns. Whether the device may forward is asked
+ * later (see bridge.h): its source addresses are watched even when it is left to the kernel. */
 #ifndef UNDERPASS_BPF_STAGES_ADMIT_H
 #define UNDERPASS_BPF_STAGES_ADMIT_H
 
@@ -14,6 +14,7 @@ static __always_inline enum verdict admit(ctx_t *ctx, struct packet *pkt)
 	__u32 place = ctx_ifindex(ctx) % DEVICE_INDEX_SIZE;
 	__u32 *slot = bpf_map_lookup_elem(&device_index, &place);
 
+	pkt->len = ctx_len(ctx);
 	if (!slot)
 		return pass(pkt, REASON_NOT_OURS);
 	pkt->ingress_slot = *slot;

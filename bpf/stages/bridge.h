@@ -36,7 +36,7 @@ static __always_inline enum verdict bridge(ctx_t *ctx, struct packet *pkt)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (flags & pkt->ingress->flags & DEVICE_ISOLATED)
 		return pass(pkt, REASON_ISOLATED);
-	if (ctx_len(ctx) > pkt->egress->max_len && !ctx_is_gso(ctx))
+	if (pkt->len > pkt->egress->max_len && !ctx_is_gso(ctx))
 		return pass(pkt, REASON_TOO_BIG);
 	pkt->egress_peer = entry->flags & FDB_PEER;
 	return CONTINUE;

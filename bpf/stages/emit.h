@@ -16,7 +16,7 @@ static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 	if (!of_device || pkt->reason >= REASON_COUNT)
 		return;
 	of_device->by_reason[pkt->reason].packets += segments;
-	of_device->by_reason[pkt->reason].bytes += ctx_len(ctx);
+	of_device->by_reason[pkt->reason].bytes += pkt->len;
 }
 
 static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict verdict)

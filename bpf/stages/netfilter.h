@@ -13,6 +13,7 @@
 #include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
 
+#include "bpf/bytes.h"
 #include "bpf/csum.h"
 #include "bpf/packet.h"
 
@@ -20,9 +21,9 @@ static __always_inline bool ipv4_is_plain(ctx_t *ctx, const struct packet *pkt)
 {
 	struct iphdr ip;
 
-	if (ctx_load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
+	if (!load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
 		return false;
-	return ip.version == 4 && ip.ihl == 5 && pkt->network_offset + bpf_ntohs(ip.tot_len) == ctx_len(ctx) &&
+	return ip.version == 4 && ip.ihl == 5 && pkt->network_offset + bpf_ntohs(ip.tot_len) == pkt->len &&
 	       csum_is_valid(&ip, sizeof(ip));
 }
 
@@ -30,10 +31,10 @@ static __always_inline bool ipv6_is_plain(ctx_t *ctx, const struct packet *pkt)
 {
 	struct ipv6hdr ip;
 
-	if (ctx_load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
+	if (!load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
 		return false;
 	return ip.version == 6 && ip.nexthdr != IPPROTO_HOPOPTS &&
-	       pkt->network_offset + sizeof(ip) + bpf_ntohs(ip.payload_len) == ctx_len(ctx);
+	       pkt->network_offset + sizeof(ip) + bpf_ntohs(ip.payload_len) == pkt->len;
 }
 
 static __always_inline enum verdict netfilter(ctx_t *ctx, struct packet *pkt)

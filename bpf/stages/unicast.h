@@ -12,6 +12,7 @@
 #include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
 
+#include "bpf/bytes.h"
 #include "bpf/packet.h"
 
 enum {
@@ -25,11 +26,11 @@ static __always_inline bool is_neighbour_discovery(ctx_t *ctx, const struct pack
 
 	if (pkt->protocol != bpf_htons(ETH_P_IPV6))
 		return false;
-	if (ctx_load_bytes(ctx, pkt->network_offset + offsetof(struct ipv6hdr, nexthdr), &next_header, 1))
+	if (!load_bytes(ctx, pkt->network_offset + offsetof(struct ipv6hdr, nexthdr), &next_header, 1))
 		return false;
 	if (next_header != IPPROTO_ICMPV6)
 		return false;
-	if (ctx_load_bytes(ctx, pkt->network_offset + sizeof(struct ipv6hdr), &type, 1))
+	if (!load_bytes(ctx, pkt->network_offset + sizeof(struct ipv6hdr), &type, 1))
 		return false;
 	return type >= ND_FIRST_TYPE && type <= ND_LAST_TYPE;
 }

@@ -348,7 +348,7 @@ TEST_F(BadInputTest, PortVanishes) {
         Trial trial(net, hook);
         const lab::Namespace& far = net.make("far");
         const Facts before = settled(trial.host());
-        const int rounds = is_emulated() ? 8 : 20;
+        const int rounds = is_emulated() ? 4 : 20;
         Clock::duration whole{};
         int seen = 0, refused = 0;
         for (int round = 0; round < rounds; round++) {

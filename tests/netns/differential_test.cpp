@@ -145,7 +145,7 @@ class DifferentialTest : public TestNet {};
 
 TEST_F(DifferentialTest, SameFramesSamePortsSameFdb) {
     const std::uint64_t seed = environment("UNDERPASS_SEED").value_or(std::random_device()());
-    const std::uint64_t count = environment("UNDERPASS_CASES").value_or(is_emulated() ? 40 : 1000);
+    const std::uint64_t count = environment("UNDERPASS_CASES").value_or(is_emulated() ? 25 : 1000);
     const auto only = environment("UNDERPASS_CASE");
     fmt::print("seed {}, {} cases\n", seed, only ? 1 : count);
     std::fflush(stdout);

@@ -14,6 +14,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <string>
 #include <thread>
@@ -308,6 +309,35 @@ TEST_P(LeftoversTest, BridgeThatVanishesWhileItIsTaken) {
         EXPECT_EQ(stage.changes(), "") << "round " << round;
     }
     fmt::print("{}: {} of {} were refused, for the bridge was gone\n", GetParam(), refused, rounds);
+}
+
+// Neither by looking at the ports, which the daemon does all the time, nor by attaching and detaching.
+TEST_P(LeftoversTest, NoDescriptorIsLost) {
+    const Trial trial(net(), GetParam());
+    trial.up();
+    const auto daemon = trial.daemon();
+    // The fewest of many looks: a command's connection comes and goes.
+    const auto descriptors = [&] {
+        trial.catch_up();
+        auto fewest = std::numeric_limits<std::ptrdiff_t>::max();
+        for (int look = 0; look < 20; look++) {
+            std::error_code ignored;
+            const std::filesystem::directory_iterator all(fmt::format("/proc/{}/fd", daemon), ignored);
+            fewest = std::min(fewest, std::distance(begin(all), end(all)));
+            std::this_thread::sleep_for(milliseconds(5));
+        }
+        return fewest;
+    };
+    const auto before = descriptors();
+    EXPECT_GT(before, 0);
+    for (int round = 0; round < 3; round++) {
+        trial.host().run([] { lab::clear_master("c"); });
+        trial.catch_up();
+        trial.host().run([] { lab::set_master("c", "br0"); });
+        trial.catch_up();
+    }
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    EXPECT_EQ(descriptors(), before);
 }
 
 // Directories where our pins are, and what a crash in the midst of writing may leave.

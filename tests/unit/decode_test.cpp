@@ -477,7 +477,7 @@ TEST(DecodeNftables, Chain) {
     EXPECT_TRUE(hook->drops);
     EXPECT_EQ(hook->rules, 3U);
     EXPECT_THAT(hook->devices, IsEmpty());
-    EXPECT_FALSE(hook->more_devices);
+    EXPECT_EQ(hook->unknown, "");
 
     Message other = nft_chain(NFPROTO_NETDEV);
     other.text(NFTA_CHAIN_TYPE, "nat").be32(NFTA_CHAIN_POLICY, NF_ACCEPT);
@@ -491,20 +491,20 @@ TEST(DecodeNftables, Chain) {
     EXPECT_TRUE(on_devices->nat);
     EXPECT_FALSE(on_devices->drops);
     EXPECT_THAT(on_devices->devices, ElementsAre("eth1", "eth2"));
-    EXPECT_FALSE(on_devices->more_devices);
+    EXPECT_EQ(on_devices->unknown, "");
 
     Message pattern = nft_chain(NFPROTO_NETDEV);
     pattern.nest(NFTA_CHAIN_HOOK, [](Message& m) {
         m.be32(NFTA_HOOK_HOOKNUM, 0).nest(NFTA_HOOK_DEVS, [](Message& devices) { devices.text(2, "eth"); });
     });
-    EXPECT_TRUE(decode_nft_hook(Received(pattern).get())->more_devices);
+    EXPECT_EQ(decode_nft_hook(Received(pattern).get())->unknown, "is on devices by a pattern");
 
     Message no_base(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, nfgenmsg{.nfgen_family = NFPROTO_IPV4});
     no_base.text(NFTA_CHAIN_TABLE, "filter").text(NFTA_CHAIN_NAME, "jump").be32(NFTA_CHAIN_USE, 3);
     EXPECT_FALSE(decode_nft_hook(Received(no_base).get()));
     Message short_number = nft_chain(NFPROTO_IPV4);
     short_number.nest(NFTA_CHAIN_HOOK, [](Message& m) { m.u8(NFTA_HOOK_HOOKNUM, 2); });
-    EXPECT_FALSE(decode_nft_hook(Received(short_number).get()));
+    EXPECT_EQ(decode_nft_hook(Received(short_number).get())->unknown, "cannot be understood");
 }
 
 TEST(DecodeNftables, Flowtable) {
@@ -514,7 +514,7 @@ TEST(DecodeNftables, Flowtable) {
     EXPECT_EQ(hook->table, "t");
     EXPECT_EQ(hook->chain, "ft");
     EXPECT_THAT(hook->devices, ElementsAre("eth1", "eth2"));
-    EXPECT_FALSE(hook->more_devices);
+    EXPECT_EQ(hook->unknown, "");
 }
 
 TEST(DecodeNetdev, Drivers) {
@@ -587,7 +587,7 @@ TEST(Netfilter, EachHook) {
               }),
          {.device_chains = {{"eth1", "table inet t, flowtable c"}}}},
         {"devices by a pattern",
-         with(hook(NFPROTO_NETDEV, 0, 1), [](NftHook& h) { h.more_devices = true; }),
+         with(hook(NFPROTO_NETDEV, 0, 1), [](NftHook& h) { h.unknown = "is on devices by a pattern"; }),
          {.unknown = "table netdev t, chain c is on devices by a pattern"}},
         {"unknown family", hook(99, 0, 1), {.unknown = "table of a family that is not known here, t, chain c"}},
     };
@@ -612,7 +612,7 @@ struct Decoded {
 Decoded decode_all(const std::vector<char>& bytes) {
     const Received received(bytes);
     Decoded result{decode_event(received.get()), decode_netdev_event(received.get()), std::nullopt};
-    if (const auto hook = decode_nft_hook(received.get()))
+    if (const auto hook = decode_nft_hook(received.get()); hook && hook->unknown.empty())
         result.hook = hook->table + '/' + hook->chain + '/' + std::to_string(hook->hook) + '/' +
                       std::to_string(hook->rules) + '/' + std::to_string(hook->devices.size());
     return result;

@@ -15,15 +15,17 @@ namespace {
 constexpr std::uint16_t kNewChain = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN;
 constexpr std::uint16_t kNewFlowtable = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWFLOWTABLE;
 
+constexpr const char* kMalformed = "cannot be understood";
+
 void add_devices(NftHook& hook, Bytes list) {
     const bool ok = for_each_attribute(list, [&](const Attribute& attribute) {
         if (attribute.type == NFTA_DEVICE_NAME)
             hook.devices.emplace_back(attribute.text());
         else
-            hook.more_devices = true;  // since 6.16: by the beginning of their names
+            hook.unknown = "is on devices by a pattern";  // since 6.16: by the beginning of their names
         return true;
     });
-    if (!ok) hook.more_devices = true;
+    if (!ok) hook.unknown = kMalformed;
 }
 
 bool decode_chain_hook(NftHook& hook, Bytes attributes) {
@@ -32,7 +34,10 @@ bool decode_chain_hook(NftHook& hook, Bytes attributes) {
         switch (attribute.type) {
             case NFTA_HOOK_HOOKNUM: has_number = store(hook.hook, attribute.be32()); return has_number;
             case NFTA_HOOK_DEV: hook.devices.emplace_back(attribute.text()); return true;
-            case NFTA_HOOK_DEVS: hook.devices.clear(); add_devices(hook, attribute.payload); return true;
+            case NFTA_HOOK_DEVS:
+                hook.devices.clear();
+                add_devices(hook, attribute.payload);
+                return true;
             default: return true;
         }
     });
@@ -52,10 +57,12 @@ std::optional<NftHook> decode_chain(NftHook hook, Bytes attributes) {
             default: return true;
         }
     });
-    return ok && is_base ? std::optional(std::move(hook)) : std::nullopt;
+    if (ok && !is_base) return std::nullopt;
+    if (!ok) hook.unknown = kMalformed;
+    return hook;
 }
 
-std::optional<NftHook> decode_flowtable(NftHook hook, Bytes attributes) {
+NftHook decode_flowtable(NftHook hook, Bytes attributes) {
     hook.flowtable = true;
     const bool ok = for_each_attribute(attributes, [&](const Attribute& attribute) {
         if (attribute.type == NFTA_FLOWTABLE_TABLE) hook.table = attribute.text();
@@ -67,19 +74,23 @@ std::optional<NftHook> decode_flowtable(NftHook hook, Bytes attributes) {
             });
         return true;
     });
-    return ok ? std::optional(std::move(hook)) : std::nullopt;
+    if (!ok) hook.unknown = kMalformed;
+    return hook;
 }
 
 }  // namespace
 
 std::optional<NftHook> decode_nft_hook(const nlmsghdr* message) {
-    const auto payload = payload_of<nfgenmsg>(message);
-    if (!payload) return std::nullopt;
+    if (message->nlmsg_type != kNewChain && message->nlmsg_type != kNewFlowtable) return std::nullopt;
     NftHook hook;
+    const auto payload = payload_of<nfgenmsg>(message);
+    if (!payload) {
+        hook.unknown = kMalformed;
+        return hook;
+    }
     hook.family = payload->header.nfgen_family;
     if (message->nlmsg_type == kNewChain) return decode_chain(std::move(hook), payload->attributes);
-    if (message->nlmsg_type == kNewFlowtable) return decode_flowtable(std::move(hook), payload->attributes);
-    return std::nullopt;
+    return decode_flowtable(std::move(hook), payload->attributes);
 }
 
 }  // namespace underpass

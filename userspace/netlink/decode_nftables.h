@@ -2,7 +2,8 @@
 // What hooks nftables has in the way of frames: base chains and flowtables, of every family. iptables-nft and
 // ebtables-nft are among them, since they are tables of nftables.
 //
-// In: a message whose nlmsg_len is within what was received. Out: nothing if it is malformed or none of these. Pure.
+// In: a message whose nlmsg_len is within what was received. Out: nothing if it is none of these; what is not understood
+// of a hook is said in it, since a rule that was overlooked would be a wrong frame. Pure.
 #pragma once
 
 #include <linux/netlink.h>
@@ -24,7 +25,7 @@ struct NftHook {
     bool drops = false;       // its policy is not accept
     std::uint32_t rules = 0;
     std::vector<std::string> devices;  // of the netdev family, inet ingress and flowtables
-    bool more_devices = false;         // some of them are given in a way that is not known here
+    std::string unknown;               // what is not known here: "is on devices by a pattern"; empty: nothing
 };
 
 // A chain that is no base chain (it has no hook) gives nothing.

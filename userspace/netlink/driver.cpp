@@ -30,8 +30,8 @@ namespace {
 
 // Drivers that run XDP natively and redirect, for kernels that do not tell (before 6.3).
 constexpr std::array<std::string_view, 19> kXdpDrivers = {
-    "veth", "virtio_net", "bnxt_en", "ena",   "fsl_dpaa2_eth", "gve",    "i40e", "ice",   "igb",    "igc",
-    "ixgbe", "ixgbevf",   "mlx4_en", "mlx5_core", "mvneta",    "mvpp2",  "qede", "sfc",   "thunder-nicvf"};
+    "veth",  "virtio_net", "bnxt_en", "ena",       "fsl_dpaa2_eth", "gve",   "i40e", "ice", "igb",          "igc",
+    "ixgbe", "ixgbevf",    "mlx4_en", "mlx5_core", "mvneta",        "mvpp2", "qede", "sfc", "thunder-nicvf"};
 
 // The id that the calling namespace has for another; absent if it has none.
 std::optional<int> netnsid_of(NetlinkSocket& route, const Fd& there) {

@@ -19,7 +19,9 @@ namespace underpass {
 
 namespace {
 
-std::uint32_t blocks(std::size_t count) { return static_cast<std::uint32_t>((count + 31) / 32); }
+std::uint32_t blocks(std::size_t count) {
+    return static_cast<std::uint32_t>((count + 31) / 32);
+}
 
 }  // namespace
 

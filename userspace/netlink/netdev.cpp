@@ -64,7 +64,8 @@ std::optional<Family> ask_for_family() {
     return family.id == 0 ? std::nullopt : std::optional(family);
 }
 
-// Asked for once: it is built into the kernel or never there, and a kernel without it starts a modprobe at each request.
+// Asked for once: it is built into the kernel or never there, and a kernel without it starts a modprobe at each
+// request.
 const std::optional<Family>& family() {
     static const std::optional<Family> answer = ask_for_family();
     return answer;

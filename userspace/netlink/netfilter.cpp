@@ -52,10 +52,13 @@ bool is_set(const char* sysctl) {
 // second way of reading them: it counts as rules.
 void add_legacy_tables(std::vector<std::string>& tables, const char* list, const char* command) {
     auto file = proc_file(std::string("/proc/thread-self/net/") + list);
-    for (std::string table; file && std::getline(*file, table);) tables.push_back(fmt::format("{} table {}", command, table));
+    for (std::string table; file && std::getline(*file, table);)
+        tables.push_back(fmt::format("{} table {}", command, table));
 }
 
-bool module_is_loaded(const std::string& name) { return access(("/sys/module/" + name).c_str(), F_OK) == 0; }
+bool module_is_loaded(const std::string& name) {
+    return access(("/sys/module/" + name).c_str(), F_OK) == 0;
+}
 
 // Where ebtables is a module, asking for a table loads the table's own: so only those are asked that are loaded.
 bool ebtables_table_governs(const Fd& socket, const std::string& table) {
@@ -128,7 +131,7 @@ const char* family_name(std::uint8_t family) {
 void add_hook(Netfilter& netfilter, const NftHook& hook) {
     const std::string text = fmt::format("table {} {}, {} {}", family_name(hook.family), hook.table,
                                          hook.flowtable ? "flowtable" : "chain", hook.chain);
-    if (hook.more_devices) netfilter.unknown = text + " is on devices by a pattern";
+    if (!hook.unknown.empty()) netfilter.unknown = text + " " + hook.unknown;
     for (const std::string& device : hook.devices)
         if (hook.flowtable || hook.rules > 0 || hook.drops) netfilter.device_chains[device] = text;
     if (hook.flowtable || (hook.rules == 0 && !hook.drops && !hook.nat)) return;
