@@ -33,13 +33,6 @@ Feature answer(int result) {
     return result >= 0 ? Feature{true, {}} : Feature{false, std::strerror(-result)};
 }
 
-// Without the loader, which wants the kernel's types for what else is in its object.
-Feature probe_bpf() {
-    constexpr std::array<bpf_insn, 2> kPass = {{{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
-    const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_pass", "GPL", kPass.data(), kPass.size(), nullptr));
-    return answer(program ? 0 : -errno);
-}
-
 Probe open_with(std::initializer_list<const char*> names) {
     Probe object(probe__open());
     if (!object) return object;
@@ -75,6 +68,13 @@ Feature probe_live_frames(int program) {
 
 }  // namespace
 
+// Without the loader, which wants the kernel's types for what else is in its object.
+Feature probe_bpf() {
+    constexpr std::array<bpf_insn, 2> kPass = {{{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
+    const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_pass", "GPL", kPass.data(), kPass.size(), nullptr));
+    return answer(program ? 0 : -errno);
+}
+
 KernelFeatures probe_kernel() {
     const QuietLibraries quiet;  // a refusal is an answer here, not something to print
     KernelFeatures features;
@@ -94,10 +94,10 @@ KernelFeatures probe_kernel() {
     return features;
 }
 
-std::string why_unusable(const KernelFeatures& features) {
-    if (features.bpf.present) return {};
+std::string why_unusable(const Feature& bpf) {
+    if (bpf.present) return {};
     if (geteuid() != 0) return "BPF programs cannot be loaded without privilege: run this as root (sudo underpass ...)";
-    return "this kernel refuses BPF programs (" + features.bpf.why_not +
+    return "this kernel refuses BPF programs (" + bpf.why_not +
            "): it needs CONFIG_BPF_SYSCALL and CONFIG_BPF_JIT, and CAP_BPF and CAP_NET_ADMIN in this container";
 }
 

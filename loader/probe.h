@@ -22,8 +22,10 @@ struct KernelFeatures {
 };
 
 KernelFeatures probe_kernel();
+// The first of them alone, which costs nothing.
+Feature probe_bpf();
 
-// One sentence with the way out if the programs cannot be loaded here; empty if they can.
-std::string why_unusable(const KernelFeatures& features);
+// One sentence with the way out if programs cannot be loaded here; empty if they can.
+std::string why_unusable(const Feature& bpf);
 
 }  // namespace underpass

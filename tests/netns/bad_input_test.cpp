@@ -110,7 +110,10 @@ protected:
     }
 };
 
-TEST_F(BadInputTest, WrongWords) {
+// What is about words and not about the kernel, so that one kernel is enough.
+class BadWordsTest : public BadInputTest {};
+
+TEST_F(BadWordsTest, WrongWords) {
     const lab::Namespace& host = make("host");
     expect_refused_words(host, {}, kWrongUse, {"check, up, down, status or run", "--help"});
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
@@ -124,7 +127,7 @@ TEST_F(BadInputTest, WrongWords) {
     expect_refused_words(host, {"status", "br0"}, kWrongUse, {"br0", "underpass status --help"});
 }
 
-TEST_F(BadInputTest, NoBridge) {
+TEST_F(BadWordsTest, NoBridge) {
     const lab::Namespace& host = make("host");
     host.run([] {
         lab::create_bridge("br0");
@@ -141,7 +144,7 @@ TEST_F(BadInputTest, NoBridge) {
     }
 }
 
-TEST_F(BadInputTest, NoDaemon) {
+TEST_F(BadWordsTest, NoDaemon) {
     const lab::Namespace& host = make("host");
     const Facts before = settled(host);
     expect_refused_words(host, {"status"}, kFailed, {"no daemon", "underpass up"});
@@ -151,7 +154,7 @@ TEST_F(BadInputTest, NoDaemon) {
     EXPECT_EQ(lasting_changes(before, host), "");
 }
 
-TEST_F(BadInputTest, NoPrivilege) {
+TEST_F(BadWordsTest, NoPrivilege) {
     const lab::Namespace& host = make("host");
     host.run([] { lab::create_bridge("br0"); });
     for (const Command& words : {Command{"check"}, {"up", "br0"}, {"down"}, {"status"}, {"run"}, {"run", "--all"}})
@@ -196,7 +199,7 @@ TEST_F(BadInputTest, NoBtf) {
     }
 }
 
-TEST_F(BadInputTest, BadConfiguration) {
+TEST_F(BadWordsTest, BadConfiguration) {
     const lab::Namespace& host = make("host");
     host.run([] { lab::create_bridge("br0"); });
     const auto file = std::filesystem::temp_directory_path() / name_for_this_test("config", 60);
@@ -224,7 +227,7 @@ TEST_F(BadInputTest, BadConfiguration) {
                          {file.string() + ":1:11", "no device name"});
 }
 
-TEST_F(BadInputTest, SecondDaemon) {
+TEST_F(BadWordsTest, SecondDaemon) {
     Trial trial(net(), "tc");
     trial.up();
     const pid_t first = trial.daemon();
@@ -235,7 +238,7 @@ TEST_F(BadInputTest, SecondDaemon) {
 }
 
 // Each wants to start the daemon.
-TEST_F(BadInputTest, TwoCommandsAtOnce) {
+TEST_F(BadWordsTest, TwoCommandsAtOnce) {
     const lab::Namespace& host = make("host");
     host.run([] {
         for (const char* bridge : {"br0", "br1", "br2", "br3"}) lab::create_bridge(bridge);

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <numeric>
 #include <thread>
 
 #include "loader/map.h"
@@ -43,12 +45,19 @@ protected:
     }
 
     static void expect_all(Trial& trial, std::uint32_t sent) {
-        const auto arrived = Trial::numbers(trial.b().receive(milliseconds(is_emulated() ? 3000 : 200)));
+        auto arrived = Trial::numbers(trial.b().receive(milliseconds(is_emulated() ? 3000 : 200)));
         std::size_t disorder = 0;
         for (std::size_t i = 0; i < arrived.size(); i++) disorder += arrived[i] == i ? 0 : 1;
         fmt::print("{} frames sent, {} arrived, {} not in their place\n", sent, arrived.size(), disorder);
-        EXPECT_EQ(arrived.size(), sent);
-        EXPECT_EQ(disorder, 0U);
+        // Where frames queue up, one that goes by the kernel is overtaken by a fast one that is taken from the queue
+        // with it.
+        if (!is_emulated()) {
+            EXPECT_EQ(disorder, 0U);
+        }
+        std::ranges::sort(arrived);
+        std::vector<std::uint32_t> all(sent);
+        std::iota(all.begin(), all.end(), 0U);
+        EXPECT_EQ(arrived, all) << "one is lost or came twice";
     }
 
     static Trial::Share share_for(const Trial& trial, milliseconds time) {

@@ -93,7 +93,7 @@ public:
           pins_(PinDirectory::of_this_namespace()),
           run_(RunDirectory::of_this_namespace()),
           config_(options.config ? read_config(*options.config) : Config{}) {
-        const std::string unusable = why_unusable(probe_kernel());
+        const std::string unusable = why_unusable(probe_bpf());
         if (!unusable.empty()) throw std::runtime_error(unusable);
         lock_ = take_lock(run_);
         const bool nothing_before = !std::filesystem::exists(run_.state()) && !pins_.exists();
