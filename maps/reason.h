@@ -31,7 +31,8 @@
 	X(ISOLATED, "isolated", "goes from an isolated port to another")                                               \
 	X(EGRESS_NOT_READY, "egress-not-ready", "the port of its destination is left to the kernel or not forwarding") \
 	X(TOO_BIG, "too-big", "is longer than the MTU of the port of its destination allows")                          \
-	X(IP_INVALID, "ip-invalid", "br_netfilter would check, trim or drop it")
+	X(IP_INVALID, "ip-invalid", "br_netfilter would check, trim or drop it")                                       \
+	X(SOURCE_INVALID, "source-invalid", "its source is a group or nobody: the kernel drops it")
 
 enum reason {
 #define X(symbol, name, sentence) REASON_##symbol,

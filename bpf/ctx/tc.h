@@ -73,13 +73,16 @@ static __always_inline int ctx_pass(void)
 }
 
 /* Sends the frame out of pkt->egress. Towards a peer the packet type was judged against this device's address, and
- * nothing judges it again there, so it is set to what the peer would have found: the frame is for its own address. */
+ * nothing judges it again there, so it is set to what the peer would have found: the frame is for its own address. Mark
+ * and priority do not leave the namespace (____dev_forward_skb, skb_scrub_packet). */
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
 	if (!pkt->egress_peer)
 		return bpf_redirect(pkt->egress->ifindex, 0);
 	if (ctx->pkt_type != PACKET_HOST && bpf_skb_change_type(ctx, PACKET_HOST))
 		return ctx_pass();
+	ctx->mark = 0;
+	ctx->priority = 0;
 	return bpf_redirect_peer(pkt->egress->ifindex, 0);
 }
 

@@ -38,7 +38,7 @@ static __always_inline enum verdict bridge(ctx_t *ctx, struct packet *pkt)
 		return pass(pkt, REASON_ISOLATED);
 	if (pkt->len > pkt->egress->max_len && !ctx_is_gso(ctx))
 		return pass(pkt, REASON_TOO_BIG);
-	pkt->egress_peer = entry->flags & FDB_PEER;
+	pkt->egress_peer = (entry->flags & FDB_PEER) && !pkt->overtakes;
 	return CONTINUE;
 }
 

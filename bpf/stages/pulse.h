@@ -4,6 +4,9 @@
  * In: a frame that the kernel would learn from, with its source's entry. Out: the entry's stamp. The first frame since
  * the entry was written passes, and one per interval: the kernel moves, or refreshes, its entry as by any frame.
  * It stands behind the stages that pass frames which the kernel may drop before it learns from them.
+ *
+ * The frames right after it must not overtake it: for a moment they go by TC, and out through the port's own queue (not
+ * straight to its peer), where it is before them.
  * Mirrors br_fdb_update. */
 #ifndef UNDERPASS_BPF_STAGES_PULSE_H
 #define UNDERPASS_BPF_STAGES_PULSE_H
@@ -11,12 +14,18 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
+/* Longer than a softirq keeps what it has queued. */
+#define OVERTAKING_NS 50000000ULL
+
 static __always_inline enum verdict pulse(struct packet *pkt)
 {
 	struct fdb_entry *from = pkt->from;
+	__u64 age_ns = pkt->now_ns - from->shown_ns;
 
-	if (from->shown_ns && pkt->now_ns - from->shown_ns < pkt->ingress->pulse_ns)
-		return CONTINUE;
+	if (from->shown_ns && age_ns < pkt->ingress->pulse_ns) {
+		pkt->overtakes = age_ns < OVERTAKING_NS;
+		return pkt->overtakes && !CTX_LAST_HOOK ? pass(pkt, REASON_PULSE) : CONTINUE;
+	}
 	/* Behind XDP the TC program sees the frame again, and would not pass it if it were stamped already. */
 	if (CTX_LAST_HOOK)
 		from->shown_ns = pkt->now_ns;

@@ -6,17 +6,26 @@
  *  - known elsewhere: the kernel is about to move it, so nothing follows the old entry from now on;
  *  - distrusted: the kernel has moved it, or is about to move it back; it sees every frame until that is settled;
  *  - unknown: the kernel learns it.
- * Mirrors br_fdb_update. */
+ * Mirrors br_fdb_update, and br_handle_frame for addresses that no host has. */
 #ifndef UNDERPASS_BPF_STAGES_SOURCE_H
 #define UNDERPASS_BPF_STAGES_SOURCE_H
 
 #include "bpf/fdb.h"
 #include "bpf/packet.h"
 
+/* A group's, or zero: even a static entry does not make it an address. */
+static __always_inline bool is_no_host(const __u8 *mac)
+{
+	return (mac[0] & 1) || !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
 static __always_inline enum verdict source(ctx_t *ctx, struct packet *pkt)
 {
-	struct fdb_entry *entry = fdb_lookup(pkt->ingress, pkt->source);
+	struct fdb_entry *entry;
 
+	if (is_no_host(pkt->source))
+		return pass(pkt, REASON_SOURCE_INVALID);
+	entry = fdb_lookup(pkt->ingress, pkt->source);
 	if (!entry)
 		return pass(pkt, REASON_SOURCE_UNKNOWN);
 	if (entry->slot != pkt->ingress_slot || (entry->flags & FDB_LOCAL)) {

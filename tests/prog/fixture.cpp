@@ -77,6 +77,7 @@ std::uint64_t shown_ns(Shown shown, std::uint64_t now) {
     switch (shown) {
         case Shown::never: return 0;
         case Shown::long_ago: return now - kPulse;
+        case Shown::a_while_ago: return now - kSecond;
         case Shown::just_now: return now;
     }
     return 0;
@@ -138,9 +139,10 @@ std::map<MacAddr, Known> LoadedPrograms::fdb() const {
         result[mac] = {.slot = entry.slot,
                        .flags = entry.flags,
                        .distrusted = entry.distrusted != 0,
-                       .shown = entry.shown_ns == 0              ? Shown::never
-                                : now - entry.shown_ns >= kPulse ? Shown::long_ago
-                                                                 : Shown::just_now};
+                       .shown = entry.shown_ns == 0                   ? Shown::never
+                                : now - entry.shown_ns >= kPulse      ? Shown::long_ago
+                                : now - entry.shown_ns >= kSecond / 2 ? Shown::a_while_ago
+                                                                      : Shown::just_now};
     }
     return result;
 }

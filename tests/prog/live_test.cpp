@@ -76,10 +76,10 @@ TEST_F(Live, TheHostsOwnGroupFrameComesBackLooped) {
 
 // The kernel moves the tag beside the bytes before TC sees the frame; a test run has it in the bytes.
 TEST_F(Live, ATagBesideTheBytesIsATag) {
+    loaded_->where().run([] { lab::wait_until_running("in-far"); });
     World world;
     world.in.flags |= DEVICE_VLAN_UPPERS;
     attach(world);
-    loaded_->where().run([] { lab::wait_until_running("in-far"); });
     const FrameSocket far(loaded_->where(), "in-far");
     far.send(between_hosts(Vlan{.vid = 5}, {IPv4{}, UDP{}}));
     EXPECT_EQ(counted(REASON_VLAN_UPPER), 1U);

@@ -89,6 +89,21 @@ std::vector<Case> source_cases() {
          .reason = REASON_PULSE,
          .given = [](World& world) { world.fdb[kFrom].shown = Shown::long_ago; },
          .then = stamp_source},
+        {.description = "a frame right behind its source's pulse does not overtake it",
+         .frame = plain(),
+         .given = [](World& world) { world.fdb[kFrom].shown = Shown::just_now; },
+         .on_xdp = REASON_PULSE},
+        {.description = "a group's address as a source, though the FDB has it",
+         .frame = Ethernet{.destination = kTo, .source = {{3, 0, 0, 0, 0, 1}}} / IPv4{} / UDP{} / Payload{18},
+         .reason = REASON_SOURCE_INVALID,
+         .given =
+             [](World& world) {
+                 world.fdb[{{3, 0, 0, 0, 0, 1}}] = {.slot = kInSlot};
+             }},
+        {.description = "nobody's address as a source, though the FDB has it",
+         .frame = Ethernet{.destination = kTo, .source = {}} / IPv4{} / UDP{} / Payload{18},
+         .reason = REASON_SOURCE_INVALID,
+         .given = [](World& world) { world.fdb[MacAddr{}] = {.slot = kInSlot}; }},
         {.description = "a frame that br_netfilter may drop is no pulse",
          .frame = Ethernet{.destination = kTo, .source = kFrom} / IPv4{.checksum = 1} / UDP{} / Payload{18},
          .reason = REASON_IP_INVALID,

@@ -3,7 +3,7 @@
 // about and leaves the rest.
 //
 // Unchanged, the world forwards: both ports are ready, and the hosts kFrom (behind the ingress port) and kTo (behind
-// the egress port) are known and were just shown to the kernel.
+// the egress port) are known and were shown to the kernel a while ago.
 #pragma once
 
 #include <cstdint>
@@ -30,13 +30,13 @@ struct Port {
 };
 
 // When the kernel was last shown a frame from an address; stands for shown_ns, which no two runs have alike.
-enum class Shown { never, long_ago, just_now };
+enum class Shown { never, long_ago, a_while_ago, just_now };
 
 struct Known {
     std::uint32_t slot = kOutSlot;
     std::uint8_t flags = 0;
     bool distrusted = false;
-    Shown shown = Shown::just_now;
+    Shown shown = Shown::a_while_ago;
 
     bool operator==(const Known&) const = default;
 };

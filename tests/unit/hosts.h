@@ -84,6 +84,7 @@ inline DriverFacts plain_veth(bool local_stack) {
     facts.native_xdp = true;
     facts.xdp_target = true;
     facts.strips_vlan = false;
+    facts.offloads_whole = true;
     DriverFacts::Peer peer;
     peer.mac = kContainerMac;
     peer.mtu = 1500;

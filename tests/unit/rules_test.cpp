@@ -157,8 +157,8 @@ TEST(Rules, EachBridgeAttribute) {
 
 TEST(Rules, EachValueOfTheLink) {
     [[maybe_unused]] const auto [index, name, kind, arp_type, flags, carrier, address, mtu, promiscuity, allmulti,
-                                 qdisc, master, lower, lower_netnsid, switchdev, xdp_program, bridge_attributes,
-                                 port_attributes] = Link{};
+                                 qdisc, master, lower, lower_netnsid, switchdev, xdp_program, xdp_generic,
+                                 bridge_attributes, port_attributes] = Link{};
     const auto kind_row = [](const char* of, std::string refusal, Hook hook, std::string no_xdp) {
         return Row{.what = of,
                    .change = [of](Host& h) { nic(h).kind = of; },
@@ -200,6 +200,20 @@ TEST(Rules, EachValueOfTheLink) {
         {.what = "promiscuous bridge",
          .change = [](Host& h) { h.links.at(kBridge).promiscuity = 1; },
          .bridge_refusal = "promiscuous"},
+        {.what = "macvlan on the bridge",
+         .change =
+             [](Host& h) {
+                 h.links[Ifindex{30}] = plain_link(Ifindex{30}, "vrrp0", "macvlan", "noqueue");
+                 h.links[Ifindex{30}].lower = kBridge;
+             },
+         .bridge_refusal = "vrrp0 on top of it, a macvlan, has addresses of its own"},
+        {.what = "macvlan on something else",
+         .change =
+             [](Host& h) {
+                 h.links[Ifindex{30}] = plain_link(Ifindex{30}, "vrrp0", "macvlan", "noqueue");
+                 h.links[Ifindex{30}].lower = Ifindex{31};
+             }},
+        {.what = "xdp_generic", .change = [](Host& h) { nic(h).xdp_generic = true; }},
         {.what = "allmulti", .change = [](Host& h) { nic(h).allmulti = h.links.at(kBridge).allmulti = 1; }},
         qdisc_row("noqueue", Hook::xdp, ""),
         qdisc_row("pfifo_fast", Hook::xdp, ""),
@@ -223,7 +237,8 @@ TEST(Rules, EachValueOfTheLink) {
 }
 
 TEST(Rules, EachDriverFact) {
-    [[maybe_unused]] const auto [name, native_xdp, xdp_target, strips_vlan, foreign_xdp, peer] = DriverFacts{};
+    [[maybe_unused]] const auto [name, native_xdp, xdp_target, strips_vlan, offloads_whole, foreign_xdp, peer] =
+        DriverFacts{};
     check({
         {.what = "another XDP program",
          .change = [](Host& h) { driver(h).foreign_xdp = true; },
@@ -244,6 +259,14 @@ TEST(Rules, EachDriverFact) {
          .change = [](Host& h) { driver(h).strips_vlan = true; },
          .hook = Hook::tc,
          .xdp_refusal = "ethtool -K eth1 rxvlan off"},
+        {.what = "offloads_whole", .change = [](Host& h) { driver(h).offloads_whole = true; }},
+        {.what = "peer with generic XDP",
+         .change =
+             [](Host& h) {
+                 driver(h).peer = plain_veth(true).peer;
+                 driver(h).peer->has_generic_xdp = true;
+             },
+         .refusal = "generic mode"},
         {.what = "strips_vlan not found out", .change = [](Host& h) { driver(h).strips_vlan.reset(); }},
         {.what = "a NIC has no peer", .change = [](Host& h) { driver(h).peer = plain_veth(true).peer; }},
         {.what = "nothing known",
@@ -259,8 +282,7 @@ TEST(Rules, EachValueOfTrafficControl) {
         {.what = "clsact", .change = [](Host& h) { h.traffic_control[kNic].clsact = true; }},
         {.what = "foreign_ingress",
          .change = [](Host& h) { h.traffic_control[kNic].foreign_ingress = true; },
-         .hook = Hook::tc,
-         .xdp_refusal = "other TC filters"},
+         .refusal = "TC filters or programs of others see its frames (tc filter show dev eth1 ingress)"},
         {.what = "foreign_egress",
          .change = [](Host& h) { h.traffic_control[kNic].foreign_egress = true; },
          .hook = Hook::tc,
@@ -453,8 +475,8 @@ struct PeerRow {
 };
 
 TEST(Rules, RedirectIntoTheContainer) {
-    [[maybe_unused]] const auto [address, mtu, up, has_xdp, gro, checksum_offload, segmentation_offload, vlan_offload] =
-        DriverFacts::Peer{};
+    [[maybe_unused]] const auto [address, mtu, up, has_xdp, has_generic_xdp, gro, checksum_offload,
+                                 segmentation_offload, vlan_offload] = DriverFacts::Peer{};
     const auto peer = [](auto change) { return [change](Host& h) { change(*h.drivers.at(kContainer).peer); }; };
     const auto link = [](auto change) { return [change](Host& h) { change(h.links.at(kContainer)); }; };
     const std::vector<PeerRow> rows = {
@@ -474,7 +496,9 @@ TEST(Rules, RedirectIntoTheContainer) {
         {"qdisc on the port", link([](Link& l) { l.qdisc = "tbf"; })},
         {"default qdisc that queues", link([](Link& l) { l.qdisc = "fq_codel"; })},
         {"egress filter on the port", [](Host& h) { h.traffic_control[kContainer].foreign_egress = true; }},
-        {"ingress filter on the port", [](Host& h) { h.traffic_control[kContainer].foreign_ingress = true; }, true},
+        {"a capture on the port", link([](Link& l) { l.promiscuity = 2; })},
+        {"offloads of the port are off", [](Host& h) { h.drivers.at(kContainer).offloads_whole = false; }},
+        {"offloads of the port are not found out", [](Host& h) { h.drivers.at(kContainer).offloads_whole.reset(); }},
     };
     for (const PeerRow& row : rows) {
         SCOPED_TRACE(row.what);

@@ -48,20 +48,24 @@ void add_driver(Json& port, const Host& host) {
 }
 
 bool concerns(const Json& bridge, const std::vector<std::string>& devices) {
-    const auto named = [&devices](const Json& device) { return std::ranges::count(devices, device.at("name").get<std::string>()) != 0; };
+    const auto named = [&devices](const Json& device) {
+        return std::ranges::count(devices, device.at("name").get<std::string>()) != 0;
+    };
     return devices.empty() || named(bridge) || std::ranges::any_of(bridge.at("ports"), named);
 }
 
 void require_known(const Host& host, const std::vector<std::string>& devices) {
     for (const std::string& device : devices)
         if (std::ranges::none_of(host.links, [&device](const auto& link) { return link.second.name == device; }))
-            throw std::runtime_error("there is no device " + device + " in this network namespace (`ip link` lists them)");
+            throw std::runtime_error("there is no device " + device +
+                                     " in this network namespace (`ip link` lists them)");
 }
 
 void print_feature(std::vector<std::vector<std::string>>& rows, const std::string& name, const Json& feature,
                    const std::string& with, const std::string& without) {
     const bool present = feature.at("present").get<bool>();
-    rows.push_back({name, present ? "yes" : "no", present ? with : fmt::format("{} ({})", without, feature.at("why_not").get<std::string>())});
+    rows.push_back({name, present ? "yes" : "no",
+                    present ? with : fmt::format("{} ({})", without, feature.at("why_not").get<std::string>())});
 }
 
 void print_check(const Json& check) {
@@ -109,7 +113,8 @@ void add_check(CLI::App& app) {
         bool json = false;
     };
     auto options = std::make_shared<Options>();
-    CLI::App* command = app.add_subcommand("check", "What could go fast here, by which hook, at what cost; changes nothing");
+    CLI::App* command =
+        app.add_subcommand("check", "What could go fast here, by which hook, at what cost; changes nothing");
     command->add_option("DEVICE", options->devices, "Only these bridges, or the bridges of these ports")->type_name("");
     command->add_option("--hook", options->hook, "Plan as `up --hook` would")
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))

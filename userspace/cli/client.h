@@ -7,7 +7,8 @@
 
 namespace underpass {
 
-// Asks the daemon of this network namespace; absent if none runs. If it ends with that, it has ended. Throws what it answers with if that is an error.
+// Asks the daemon of this network namespace; absent if none runs. If it ends with that, it has ended. Throws what it
+// answers with if that is an error.
 std::optional<nlohmann::json> ask(const nlohmann::json& request);
 
 // Starts a daemon in the background and returns when it is ready, or another one runs (which may not answer yet, or may

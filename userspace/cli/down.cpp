@@ -34,8 +34,9 @@ nlohmann::json clean_up_after_a_crash(const std::vector<std::string>& bridges) {
         if (!(state && state->selection.bridges.contains(bridge))) require_device(bridge);
     if (!state && !pins.exists()) return {{"ok", true}, {"bridges", nlohmann::json::array()}};
     if (!bridges.empty())
-        throw std::runtime_error("no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "
-                                 "`underpass down` without names removes them, `underpass up` takes them over");
+        throw std::runtime_error(
+            "no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "
+            "`underpass down` without names removes them, `underpass up` takes them over");
     clean_up(pins, state.value_or(State{}));
     run.remove();
     nlohmann::json taken = nlohmann::json::array();
@@ -66,7 +67,8 @@ void add_down(CLI::App& app) {
     CLI::App* command = app.add_subcommand("down", "Put bridges back as they were; nothing is left behind");
     command->add_option("BRIDGE", options->bridges, "Bridges to give back (default: all)")->type_name("");
     command->add_flag("--json", options->json, "Print JSON");
-    command->footer("Examples:\n  underpass down br0\n  underpass down          also cleans up after a daemon that crashed");
+    command->footer(
+        "Examples:\n  underpass down br0\n  underpass down          also cleans up after a daemon that crashed");
     command->callback([options] { down(*options); });
 }
 

@@ -15,7 +15,8 @@ constexpr int kFailed = 1;
 constexpr int kWrongUse = 2;
 
 constexpr const char* kAbout =
-    "The fast path under a Linux bridge: takes known unicast between the ports of a bridge straight from one to the other,\n"
+    "The fast path under a Linux bridge: takes known unicast between the ports of a bridge straight from one to the "
+    "other,\n"
     "in an XDP or TC program, and leaves everything else to the kernel. The host keeps its configuration as it is.";
 
 constexpr const char* kExamples =
@@ -30,7 +31,8 @@ constexpr const char* kExamples =
 // One line: what is wrong, and where the right use is told.
 std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
     const auto commands = app.get_subcommands();
-    if (!commands.empty()) return fmt::format("{} (see `underpass {} --help`)", error.what(), commands.front()->get_name());
+    if (!commands.empty())
+        return fmt::format("{} (see `underpass {} --help`)", error.what(), commands.front()->get_name());
     if (argc < 2) return "say what to do: check, up, down, status or run (see `underpass --help`)";
     return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
 }

@@ -35,8 +35,12 @@ void require_ok(const nlohmann::json& answer) {
     if (answer.contains("error")) throw std::runtime_error(answer.at("error").get<std::string>());
 }
 
-std::string count_text(std::uint64_t count) { return scaled(count, ""); }
-std::string bytes_text(std::uint64_t bytes) { return scaled(bytes, "B"); }
+std::string count_text(std::uint64_t count) {
+    return scaled(count, "");
+}
+std::string bytes_text(std::uint64_t bytes) {
+    return scaled(bytes, "B");
+}
 
 void print_table(const std::vector<std::vector<std::string>>& rows, const std::string& indent) {
     std::vector<std::size_t> widths;
@@ -58,7 +62,8 @@ void print_plan(const nlohmann::json& bridge) {
                fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
     std::vector<std::vector<std::string>> rows;
     for (const auto& port : bridge.at("ports")) {
-        rows.push_back({port.at("name").get<std::string>(), port.at("hook").get<std::string>(), port.at("why").get<std::string>()});
+        rows.push_back({port.at("name").get<std::string>(), port.at("hook").get<std::string>(),
+                        port.at("why").get<std::string>()});
         if (port.contains("cost")) rows.push_back({"", "", "cost: " + port.at("cost").get<std::string>()});
         if (port.contains("why_not_xdp") && port.at("hook") != "kernel")
             rows.push_back({"", "", "not XDP: " + port.at("why_not_xdp").get<std::string>()});

@@ -40,7 +40,9 @@ void run(const RunOptions& options) {
 void add_run(CLI::App& app) {
     auto options = std::make_shared<RunOptions>();
     CLI::App* command = app.add_subcommand("run", "The daemon in the foreground, as a service manager starts it");
-    command->add_option("-c,--config", options->config, std::string("Configuration (default: ") + kDefaultConfig + ", if it is there)")
+    command
+        ->add_option("-c,--config", options->config,
+                     std::string("Configuration (default: ") + kDefaultConfig + ", if it is there)")
         ->type_name("FILE");
     command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later");
     command->add_option("--hook", options->hook, "With --all: auto, tc or xdp")
@@ -49,7 +51,8 @@ void add_run(CLI::App& app) {
     command->add_flag("--background", options->background)->group("");
     command->add_option("--ready-fd", options->ready_fd)->group("");
     command->footer(
-        "Signals: TERM, INT take everything away and end; HUP reads the configuration and executes the program file anew\n"
+        "Signals: TERM, INT take everything away and end; HUP reads the configuration and executes the program file "
+        "anew\n"
         "(an upgrade without a gap). Killed otherwise, the programs stay and pass every frame to the kernel.\n"
         "Example:\n  underpass run -c /etc/underpass/config.yaml");
     command->callback([options] { run(*options); });

@@ -35,7 +35,8 @@ void print_port(const Json& port) {
     if (!port.contains("fast")) return;
     const Json& share = port.at("share_fast");
     std::vector<std::vector<std::string>> rows = {
-        {"fast", frames_text(port.at("fast")), share.is_null() ? "" : fmt::format("{:.1f} % of all", 100 * share.get<double>())}};
+        {"fast", frames_text(port.at("fast")),
+         share.is_null() ? "" : fmt::format("{:.1f} % of all", 100 * share.get<double>())}};
     for (const auto& [reason, counter] : port.at("slow").items())
         rows.push_back({reason, frames_text(counter), counter.at("meaning").get<std::string>()});
     print_table(rows, "    ");
@@ -47,8 +48,9 @@ void print_status(const Json& status) {
                daemon.at("log").is_null() ? "" : ", log " + daemon.at("log").get<std::string>());
     if (status.at("bridges").empty()) fmt::print("no bridge is accelerated\n");
     for (const Json& bridge : status.at("bridges")) {
-        fmt::print("{}: {}\n", bridge.at("name").get<std::string>(),
-                   bridge.at("state") == "fast" ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
+        fmt::print(
+            "{}: {}\n", bridge.at("name").get<std::string>(),
+            bridge.at("state") == "fast" ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
         for (const Json& port : bridge.at("ports")) print_port(port);
     }
     if (!status.contains("maps")) return;
@@ -60,8 +62,9 @@ void print_status(const Json& status) {
                fdb.at("left_out").get<std::uint64_t>() == 0
                    ? ""
                    : fmt::format(" ({} did not fit: raise fdb_size)", fdb.at("left_out").get<std::uint64_t>()),
-               maps.at("devices").at("entries").get<std::uint64_t>(), maps.at("devices").at("size").get<std::uint64_t>(),
-               maps.at("age_ms").get<double>() / 1000, maps.at("resync_age_ms").get<double>() / 1000);
+               maps.at("devices").at("entries").get<std::uint64_t>(),
+               maps.at("devices").at("size").get<std::uint64_t>(), maps.at("age_ms").get<double>() / 1000,
+               maps.at("resync_age_ms").get<double>() / 1000);
     fmt::print("sync: {} events, {} resyncs ({} after lost events), {} map updates, {} failed\n",
                sync.at("events").get<std::uint64_t>(), sync.at("resyncs").get<std::uint64_t>(),
                sync.at("overruns").get<std::uint64_t>(), sync.at("operations").get<std::uint64_t>(),
@@ -84,7 +87,8 @@ void add_status(CLI::App& app) {
     auto json = std::make_shared<bool>(false);
     CLI::App* command = app.add_subcommand("status", "What goes fast, and why the rest does not");
     command->add_flag("--json", *json, "Print JSON");
-    command->footer("Examples:\n  underpass status\n  underpass status --json | jq '.bridges[].ports[] | {name, share_fast}'");
+    command->footer(
+        "Examples:\n  underpass status\n  underpass status --json | jq '.bridges[].ports[] | {name, share_fast}'");
     command->callback([json] { status(*json); });
 }
 

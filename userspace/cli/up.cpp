@@ -33,7 +33,8 @@ nlohmann::json ask_or_start(const nlohmann::json& request) {
         } catch (const DaemonGone&) {
             if (std::chrono::steady_clock::now() > end) throw;
         }
-        if (std::chrono::steady_clock::now() > end) throw std::runtime_error("the daemon ended as soon as it had started");
+        if (std::chrono::steady_clock::now() > end)
+            throw std::runtime_error("the daemon ended as soon as it had started");
         start_daemon();
     }
 }
@@ -70,15 +71,19 @@ void add_up(CLI::App& app) {
     auto options = std::make_shared<UpOptions>();
     CLI::App* command = app.add_subcommand("up", "Make bridges fast; returns when frames go fast");
     auto* bridges = command->add_option("BRIDGE", options->bridges, "Bridges to accelerate")->type_name("");
-    command->add_option("--hook", options->hook, "auto: by what each device is; tc; xdp: refused where it would corrupt frames")
+    command
+        ->add_option("--hook", options->hook,
+                     "auto: by what each device is; tc; xdp: refused where it would corrupt frames")
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))
         ->capture_default_str();
-    command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later")->excludes(bridges);
+    command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later")
+        ->excludes(bridges);
     command->add_flag("--json", options->json, "Print JSON");
     command->footer("Examples:\n  underpass up br0\n  underpass up br0 br1 --hook tc\n  underpass up --all");
     command->callback([options] {
         if (options->bridges.empty() && !options->all)
-            throw CLI::ValidationError("up", "name a bridge, or say --all (`underpass check` lists the bridges there are)");
+            throw CLI::ValidationError("up",
+                                       "name a bridge, or say --all (`underpass check` lists the bridges there are)");
         up(*options);
     });
 }

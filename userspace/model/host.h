@@ -59,7 +59,7 @@ struct BridgeAttributes {
 struct Link {
     Ifindex index = Ifindex::none;
     std::string name;
-    std::string kind;          // IFLA_INFO_KIND: "bridge", "veth", "tun", ...; empty for hardware
+    std::string kind;            // IFLA_INFO_KIND: "bridge", "veth", "tun", ...; empty for hardware
     std::uint16_t arp_type = 0;  // ARPHRD_*: 1 is Ethernet
     std::uint32_t flags = 0;     // IFF_*
     bool carrier = false;
@@ -73,6 +73,7 @@ struct Link {
     std::optional<int> lower_netnsid;  // IFLA_LINK_NETNSID: the lower is in another namespace (-1: one without id)
     bool switchdev = false;            // IFLA_PHYS_SWITCH_ID: a port of a hardware switch
     std::uint32_t xdp_program = 0;     // id of a native or generic program that is attached; 0: none
+    bool xdp_generic = false;          // there is one in generic mode
     std::optional<BridgeAttributes> bridge;
     std::optional<PortAttributes> port;
 
@@ -101,17 +102,19 @@ struct FdbRecord {
 
 // What the drivers offer and what sits at the other end of a veth. Absent: could not be found out.
 struct DriverFacts {
-    std::string driver;                     // ethtool's name: "veth", "virtio_net", ...
-    std::optional<bool> native_xdp;         // can run an XDP program that redirects
-    std::optional<bool> xdp_target;         // takes frames from an XDP redirect right now
-    std::optional<bool> strips_vlan;        // rx-vlan offload on: a tag is gone before XDP runs
-    bool foreign_xdp = false;               // an XDP program is there that is not ours and shares the device with none
+    std::string driver;                  // ethtool's name: "veth", "virtio_net", ...
+    std::optional<bool> native_xdp;      // can run an XDP program that redirects
+    std::optional<bool> xdp_target;      // takes frames from an XDP redirect right now
+    std::optional<bool> strips_vlan;     // rx-vlan offload on: a tag is gone before XDP runs
+    std::optional<bool> offloads_whole;  // hands checksums, segments and tags over as they are, as a veth is made
+    bool foreign_xdp = false;            // an XDP program is there that is not ours and shares the device with none
     // A veth's other end, where its namespace could be entered:
     struct Peer {
         MacAddr mac;
         std::uint32_t mtu = 0;
         bool up = false;
         bool has_xdp = false;
+        bool has_generic_xdp = false;
         bool gro = false;
         bool checksum_offload = false;  // may send frames with unfinished checksums
         bool segmentation_offload = false;
@@ -126,8 +129,8 @@ struct DriverFacts {
 
 // Traffic control by others on a device.
 struct TrafficControl {
-    bool clsact = false;            // has a clsact (or ingress) qdisc
-    bool foreign_ingress = false;   // filters or tcx programs that are not ours
+    bool clsact = false;           // has a clsact (or ingress) qdisc
+    bool foreign_ingress = false;  // filters or tcx programs that are not ours
     bool foreign_egress = false;
 
     bool operator==(const TrafficControl&) const = default;
@@ -136,13 +139,13 @@ struct TrafficControl {
 // Who else looks at bridged frames. Strings name the table and chain, for people: "table bridge filter, chain forward".
 struct Netfilter {
     bool call_iptables = false;  // net.bridge.bridge-nf-call-*: for all bridges of the namespace
-                                  // (ARP frames are the kernel's anyway, and with them arptables)
+                                 // (ARP frames are the kernel's anyway, and with them arptables)
     bool call_ip6tables = false;
-    bool filter_tagged = false;  // bridge-nf-filter-vlan-tagged or -pppoe-tagged
-    std::vector<std::string> bridge_chains;  // nft's bridge family or ebtables, with rules or a drop policy
-    std::vector<std::string> ip_chains;      // ip, ip6, inet families, iptables: rules, or conntrack in use
+    bool filter_tagged = false;                        // bridge-nf-filter-vlan-tagged or -pppoe-tagged
+    std::vector<std::string> bridge_chains;            // nft's bridge family or ebtables, with rules or a drop policy
+    std::vector<std::string> ip_chains;                // ip, ip6, inet families, iptables: rules, or conntrack in use
     std::map<std::string, std::string> device_chains;  // nft's netdev family: device name -> chain
-    std::optional<std::string> unknown;  // why the rules could not be read: then everything is governed
+    std::optional<std::string> unknown;                // why the rules could not be read: then everything is governed
 
     bool operator==(const Netfilter&) const = default;
 };

@@ -42,14 +42,22 @@ std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& brid
     if (netfilter.unknown) return "the packet filter's rules cannot be read (" + *netfilter.unknown + ")";
     if (!netfilter.bridge_chains.empty())
         return fmt::format("rules see its frames: {}", fmt::join(netfilter.bridge_chains, "; "));
-    const bool calls = netfilter.call_iptables || netfilter.call_ip6tables || bridge.nf_call_iptables ||
-                       bridge.nf_call_ip6tables;
+    const bool calls =
+        netfilter.call_iptables || netfilter.call_ip6tables || bridge.nf_call_iptables || bridge.nf_call_ip6tables;
     if (!calls) return {};
     if (!netfilter.ip_chains.empty())
         return fmt::format("br_netfilter shows its frames to rules: {} (sysctl net.bridge.bridge-nf-call-iptables)",
                            fmt::join(netfilter.ip_chains, "; "));
     if (netfilter.filter_tagged) return "br_netfilter looks into tagged frames (sysctl net.bridge.bridge-nf-filter-*)";
     return {};
+}
+
+// A device on top of the bridge that takes frames for an address of its own.
+const Link* device_on_top(const Host& host, const Link& bridge) {
+    constexpr std::array<std::string_view, 4> kinds = {"macvlan", "macvtap", "ipvlan", "ipvtap"};
+    for (const auto& [index, link] : host.links)
+        if (link.lower == bridge.index && !link.lower_netnsid && contains(kinds, link.kind)) return &link;
+    return nullptr;
 }
 
 std::string bridge_refusal(const Host& host, const Link& link) {
@@ -60,6 +68,8 @@ std::string bridge_refusal(const Host& host, const Link& link) {
                            fmt::join(bridge.unknown, ", "));
     if (bridge.vlan_filtering) return "VLAN filtering is not supported yet (vlan_filtering 1)";
     if (bridge.ageing_ms == 0) return "it learns no addresses (ageing_time 0)";
+    if (const Link* top = device_on_top(host, link))
+        return fmt::format("{} on top of it, a {}, has addresses of its own", top->name, top->kind);
     if (link.promiscuity > 0)
         return "it is promiscuous: a capture (tcpdump) or a device on top of it wants to see every frame";
     return governed_by(host.netfilter, bridge);
@@ -81,6 +91,14 @@ std::string port_refusal(const Host& host, const Link& link) {
     if (port.backup_nexthop) return "it has a backup_nhid";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its frames: " + chain->second;
+    // Ours may stand before them: tcx programs run before a clsact qdisc's filters, and in the order of their coming.
+    if (find_or_default(host.traffic_control, link.index).foreign_ingress)
+        return fmt::format("TC filters or programs of others see its frames (tc filter show dev {} ingress)",
+                           link.name);
+    // The kernel lets it see no frame that was redirected to it.
+    const auto& peer = find_or_default(host.drivers, link.index).peer;
+    if (peer && peer->has_generic_xdp)
+        return "its other end runs an XDP program in generic mode, which redirected frames pass by";
     return {};
 }
 
@@ -104,7 +122,7 @@ std::string xdp_refusal(const Host& host, const Link& link) {
     if (driver.strips_vlan.value_or(false))
         return fmt::format("it strips VLAN tags, which XDP then cannot see (ethtool -K {} rxvlan off)", link.name);
     if (driver.foreign_xdp) return "another XDP program is on it, which does not share the device";
-    if (control.foreign_ingress || control.foreign_egress) return "other TC filters on it would be passed by";
+    if (control.foreign_egress) return "other TC filters on it would be passed by";
     if (!contains(kDefaultQdiscs, link.qdisc))
         return fmt::format("XDP would pass by its qdisc {}, which somebody has set up", link.qdisc);
     return {};
@@ -117,12 +135,14 @@ bool is_xdp_target(const Host& host, const Link& link) {
     return link.kind == "veth" ? driver.xdp_target.value_or(false) : driver.xdp_target.value_or(true);
 }
 
-// bpf_redirect_peer passes by the port's qdisc and egress filters and the peer's XDP: right where there are none.
+// bpf_redirect_peer passes by the port's qdisc, egress filters, captures and offloads, and the peer's XDP: right where
+// there are none, and where the port leaves checksums and segments to its peer, as a veth does unless told.
 std::optional<MacAddr> right_peer(const Host& host, const Link& link) {
     const DriverFacts& driver = find_or_default(host.drivers, link.index);
     const TrafficControl& control = find_or_default(host.traffic_control, link.index);
     if (link.kind != "veth" || !link.lower_netnsid || *link.lower_netnsid < 0 || !driver.peer) return std::nullopt;
-    if (!driver.peer->up || driver.peer->has_xdp || link.qdisc != "noqueue" || control.foreign_egress)
+    if (!driver.peer->up || driver.peer->has_xdp || link.qdisc != "noqueue" || control.foreign_egress ||
+        link.promiscuity > 1 || !driver.offloads_whole.value_or(false))
         return std::nullopt;
     return driver.peer->mac;
 }
@@ -165,7 +185,8 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
 
 std::string tc_why(const Link& link, const PortPlan& plan) {
     if (plan.peer) return "a local stack is behind it: frames for it go straight into its namespace";
-    if (link.kind == "veth" || link.kind == "tun") return "a local stack is behind it: TC keeps TSO and checksums whole";
+    if (link.kind == "veth" || link.kind == "tun")
+        return "a local stack is behind it: TC keeps TSO and checksums whole";
     return "TC works on every device";
 }
 
@@ -187,7 +208,8 @@ void choose_xdp(BridgePlan& plan, const Host& host) {
                                        : "its driver runs XDP natively: no skb is made";
         port.cost = link.kind == "veth" ? "the peer's TSO and GSO stay off while XDP is on"
                                         : "some drivers reset the link when a program comes or goes";
-        if (!port.xdp_target) port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
+        if (!port.xdp_target)
+            port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
     }
 }
 
@@ -215,7 +237,8 @@ BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, 
         const bool failed = failure != attach_failures.end();
         if (port.refusal.empty() && failed && failure->second.hook == Hook::tc) port.refusal = failure->second.why;
         if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, link);
-        if (port.xdp_refusal.empty() && failed && failure->second.hook == Hook::xdp) port.xdp_refusal = failure->second.why;
+        if (port.xdp_refusal.empty() && failed && failure->second.hook == Hook::xdp)
+            port.xdp_refusal = failure->second.why;
         if (port.refusal.empty()) port.peer = right_peer(host, link);
         port.why = tc_why(link, port);
         plan.ports.push_back(std::move(port));
@@ -223,7 +246,8 @@ BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, 
     choose_xdp(plan, host);
     for (PortPlan& port : plan.ports) {
         // Whoever asked for XDP by name gets XDP or is told why not.
-        if (choice == HookChoice::xdp && port.refusal.empty() && !port.xdp) port.refusal = "no XDP here: " + port.xdp_refusal;
+        if (choice == HookChoice::xdp && port.refusal.empty() && !port.xdp)
+            port.refusal = "no XDP here: " + port.xdp_refusal;
         port.record = device_record(host, bridge, host.links.at(port.index), port, plan.refusal.empty());
     }
     return plan;

@@ -30,14 +30,14 @@ struct Selection {
 struct PortPlan {
     Ifindex index = Ifindex::none;
     std::string name;
-    std::string refusal;  // why the port is left to the kernel; empty: it goes fast
-    bool xdp = false;     // the XDP program as well as the TC program, which every port of the bridge has
-    bool xdp_target = false;  // an XDP redirect reaches it without loss
+    std::string refusal;          // why the port is left to the kernel; empty: it goes fast
+    bool xdp = false;             // the XDP program as well as the TC program, which every port of the bridge has
+    bool xdp_target = false;      // an XDP redirect reaches it without loss
     std::optional<MacAddr> peer;  // address of the device behind it, where bpf_redirect_peer to it is right
-    std::string why;          // why this hook
-    std::string cost;         // what it takes away; empty: nothing
-    std::string xdp_refusal;  // why not XDP; empty if it is, or was not asked for
-    device record{};          // for the devices map; flags 0 where the port is refused as a whole
+    std::string why;              // why this hook
+    std::string cost;             // what it takes away; empty: nothing
+    std::string xdp_refusal;      // why not XDP; empty if it is, or was not asked for
+    device record{};              // for the devices map; flags 0 where the port is refused as a whole
 
     Hook hook() const { return !refusal.empty() ? Hook::kernel : xdp ? Hook::xdp : Hook::tc; }
 };
@@ -46,7 +46,7 @@ struct BridgePlan {
     Ifindex index = Ifindex::none;
     std::string name;
     HookChoice choice = HookChoice::automatic;
-    std::string refusal;  // why the bridge as a whole is left to the kernel; empty: it goes fast
+    std::string refusal;          // why the bridge as a whole is left to the kernel; empty: it goes fast
     std::vector<PortPlan> ports;  // in the order of their index
 };
 

@@ -5,7 +5,9 @@
 
 namespace underpass {
 
-std::string MacAddr::text() const { return fmt::format("{:02x}", fmt::join(bytes, ":")); }
+std::string MacAddr::text() const {
+    return fmt::format("{:02x}", fmt::join(bytes, ":"));
+}
 
 std::optional<MacAddr> MacAddr::parse(std::string_view text) {
     const auto digit = [](char c) -> int {

@@ -16,12 +16,16 @@ namespace underpass {
 // Index of a network device in its namespace, as the kernel numbers them: from 1 on.
 enum class Ifindex : std::uint32_t { none = 0 };
 
-constexpr std::uint32_t number(Ifindex index) { return static_cast<std::uint32_t>(index); }
+constexpr std::uint32_t number(Ifindex index) {
+    return static_cast<std::uint32_t>(index);
+}
 
 // VLAN id in host order; 0 stands for "no VLAN", as in the FDB of a bridge without VLAN filtering.
 enum class Vid : std::uint16_t { none = 0 };
 
-constexpr std::uint16_t number(Vid vid) { return static_cast<std::uint16_t>(vid); }
+constexpr std::uint16_t number(Vid vid) {
+    return static_cast<std::uint16_t>(vid);
+}
 
 struct MacAddr {
     std::array<std::uint8_t, 6> bytes{};

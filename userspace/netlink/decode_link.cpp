@@ -51,13 +51,15 @@ bool store_state(PortState& target, const Attribute& attribute) {
 }
 
 // The program that runs at the device: a native one hides a generic one, and an offloaded one counts as well.
-bool store_xdp(std::uint32_t& target, Bytes attributes) {
+bool store_xdp(Link& link, Bytes attributes) {
+    std::uint8_t mode = XDP_ATTACHED_NONE;
     std::uint32_t main = 0;
     std::uint32_t native = 0;
     std::uint32_t generic = 0;
     std::uint32_t offloaded = 0;
     bool ok = for_each_attribute(attributes, [&](const Attribute& attribute) {
         switch (attribute.type) {
+            case IFLA_XDP_ATTACHED: return store(mode, attribute.u8());
             case IFLA_XDP_PROG_ID: return store(main, attribute.u32());
             case IFLA_XDP_DRV_PROG_ID: return store(native, attribute.u32());
             case IFLA_XDP_SKB_PROG_ID: return store(generic, attribute.u32());
@@ -67,10 +69,11 @@ bool store_xdp(std::uint32_t& target, Bytes attributes) {
     });
     for (std::uint32_t id : {native, generic, offloaded, main}) {
         if (id != 0) {
-            target = id;
+            link.xdp_program = id;
             break;
         }
     }
+    link.xdp_generic = generic != 0 || mode == XDP_ATTACHED_SKB;
     return ok;
 }
 
@@ -314,7 +317,7 @@ std::optional<Link> decode_device(const nlmsghdr* message) {
                 return attribute.u32().has_value();
             case IFLA_LINK_NETNSID: link.lower_netnsid = attribute.s32(); return link.lower_netnsid.has_value();
             case IFLA_PHYS_SWITCH_ID: link.switchdev = !attribute.payload.empty(); return true;
-            case IFLA_XDP: return store_xdp(link.xdp_program, attribute.payload);
+            case IFLA_XDP: return store_xdp(link, attribute.payload);
             case IFLA_LINKINFO: return store_link_info(link, attribute.payload);
             // Wireless extensions report under RTM_NEWLINK with nothing of the device but its name.
             case IFLA_WIRELESS: return false;

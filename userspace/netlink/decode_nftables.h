@@ -2,8 +2,8 @@
 // What hooks nftables has in the way of frames: base chains and flowtables, of every family. iptables-nft and
 // ebtables-nft are among them, since they are tables of nftables.
 //
-// In: a message whose nlmsg_len is within what was received. Out: nothing if it is none of these; what is not understood
-// of a hook is said in it, since a rule that was overlooked would be a wrong frame. Pure.
+// In: a message whose nlmsg_len is within what was received. Out: nothing if it is none of these; what is not
+// understood of a hook is said in it, since a rule that was overlooked would be a wrong frame. Pure.
 #pragma once
 
 #include <linux/netlink.h>
@@ -18,11 +18,11 @@ namespace underpass {
 struct NftHook {
     std::uint8_t family = 0;  // NFPROTO_*
     std::string table;
-    std::string chain;        // or the flowtable
+    std::string chain;  // or the flowtable
     bool flowtable = false;
-    std::uint32_t hook = 0;   // NF_INET_*, NF_BR_*, NF_NETDEV_*
-    bool nat = false;         // of type nat: registers conntrack even without rules
-    bool drops = false;       // its policy is not accept
+    std::uint32_t hook = 0;  // NF_INET_*, NF_BR_*, NF_NETDEV_*
+    bool nat = false;        // of type nat: registers conntrack even without rules
+    bool drops = false;      // its policy is not accept
     std::uint32_t rules = 0;
     std::vector<std::string> devices;  // of the netdev family, inet ingress and flowtables
     std::string unknown;               // what is not known here: "is on devices by a pattern"; empty: nothing

@@ -33,6 +33,12 @@ constexpr std::array<std::string_view, 19> kXdpDrivers = {
     "veth",  "virtio_net", "bnxt_en", "ena",       "fsl_dpaa2_eth", "gve",   "i40e", "ice", "igb",          "igc",
     "ixgbe", "ixgbevf",    "mlx4_en", "mlx5_core", "mvneta",        "mvpp2", "qede", "sfc", "thunder-nicvf"};
 
+// What a device has off if it is to finish checksums, segments and tags itself; not every kernel has all of them.
+constexpr std::array<const char*, 10> kHandedOver = {
+    "tx-checksum-ip-generic", "tx-checksum-sctp",      "tx-scatter-gather",   "tx-generic-segmentation",
+    "tx-tcp-segmentation",    "tx-tcp6-segmentation",  "tx-udp-segmentation", "tx-sctp-segmentation",
+    "tx-vlan-hw-insert",      "tx-vlan-stag-hw-insert"};
+
 // The id that the calling namespace has for another; absent if it has none.
 std::optional<int> netnsid_of(NetlinkSocket& route, const Fd& there) {
     DumpRequest<rtgenmsg> request(RTM_GETNSID);
@@ -75,6 +81,7 @@ DriverFacts::Peer read_peer(const Link& link) {
     peer.mtu = link.mtu;
     peer.up = (link.flags & IFF_UP) != 0;
     peer.has_xdp = link.xdp_program != 0;
+    peer.has_generic_xdp = link.xdp_generic;
     const auto features = Ethtool(link.name).features();
     const auto any = [&features](auto matches) {
         return std::ranges::any_of(features, [&](const auto& one) { return one.second && matches(one.first); });
@@ -128,6 +135,10 @@ DriverFacts DriverProbe::probe(NetlinkSocket& route, const Link& link) {
             const auto found = features.find(name);
             return found != features.end() && found->second;
         };
+        facts.offloads_whole = std::ranges::all_of(kHandedOver, [&features](const char* name) {
+            const auto found = features.find(name);
+            return found == features.end() || found->second;
+        });
         // A veth has these flags too, but strips nothing: there the sender's tell.
         if (link.kind != "veth") facts.strips_vlan = on("rx-vlan-hw-parse") || on("rx-vlan-stag-hw-parse");
     } catch (const std::system_error&) {

@@ -35,20 +35,22 @@ std::optional<TcFilter> decode_filter(const nlmsghdr* message) {
 
 }  // namespace
 
-std::set<Ifindex> clsact_devices(NetlinkSocket& route) {
+Qdiscs list_qdiscs(NetlinkSocket& route) {
     DumpRequest<tcmsg> request(RTM_GETQDISC);
     request.header->tcm_family = AF_UNSPEC;
-    std::set<Ifindex> devices;
+    Qdiscs qdiscs;
     route.dump(request.message, "list qdiscs", [&](const nlmsghdr* message) {
         const auto payload = payload_of<tcmsg>(message);
         if (!payload || payload->header.tcm_ifindex <= 0) return;
+        const Ifindex device{static_cast<std::uint32_t>(payload->header.tcm_ifindex)};
         for_each_attribute(payload->attributes, [&](const Attribute& attribute) {
-            if (attribute.type == TCA_KIND && (attribute.text() == "clsact" || attribute.text() == "ingress"))
-                devices.insert(Ifindex{static_cast<std::uint32_t>(payload->header.tcm_ifindex)});
+            if (attribute.type != TCA_KIND) return true;
+            if (attribute.text() == "clsact" || attribute.text() == "ingress") qdiscs.clsact.insert(device);
+            if (payload->header.tcm_parent == TC_H_ROOT) qdiscs.root[device] = attribute.text();
             return true;
         });
     });
-    return devices;
+    return qdiscs;
 }
 
 std::vector<TcFilter> tc_filters(NetlinkSocket& route, Ifindex device, bool ingress) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,8 +14,11 @@
 
 namespace underpass {
 
-// Devices with a clsact or an ingress qdisc.
-std::set<Ifindex> clsact_devices(NetlinkSocket& route);
+struct Qdiscs {
+    std::set<Ifindex> clsact;             // devices with a clsact or an ingress qdisc
+    std::map<Ifindex, std::string> root;  // the kind of each device's root qdisc
+};
+Qdiscs list_qdiscs(NetlinkSocket& route);
 
 struct TcFilter {
     std::string kind;           // "bpf", "flower", ...

@@ -81,10 +81,10 @@ private:
             // The library takes the first of two and is silent about the other.
             if (!seen.insert(key).second) fail(entry.first, fmt::format("key '{}' is there twice", key));
             if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-            const auto nearest = *std::min_element(known.begin(), known.end(), [&key](auto a, auto b) {
-                return distance(key, a) < distance(key, b);
-            });
-            fail(entry.first, fmt::format("unknown key '{}' (nearest: '{}'; known: {})", key, nearest, fmt::join(known, ", ")));
+            const auto nearest = *std::min_element(
+                known.begin(), known.end(), [&key](auto a, auto b) { return distance(key, a) < distance(key, b); });
+            fail(entry.first,
+                 fmt::format("unknown key '{}' (nearest: '{}'; known: {})", key, nearest, fmt::join(known, ", ")));
         }
     }
 
@@ -144,8 +144,9 @@ Config read_config(const std::filesystem::path& file) {
     } catch (const std::ios_base::failure&) {
         // It opens and cannot be read: a directory, for one.
     }
-    throw ConfigError(fmt::format("cannot read {}: {}", file.string(),
-                                  stream.is_open() || code == 0 ? "it is no file of text" : std::generic_category().message(code)));
+    throw ConfigError(
+        fmt::format("cannot read {}: {}", file.string(),
+                    stream.is_open() || code == 0 ? "it is no file of text" : std::generic_category().message(code)));
 }
 
 }  // namespace underpass

@@ -104,7 +104,8 @@ std::optional<nlohmann::json> control_request(const std::filesystem::path& path,
     while (answer.empty() || answer.back() != '\n') {
         pollfd wait = {fd.get(), POLLIN, 0};
         if (poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) == 0)
-            throw std::runtime_error("the daemon does not answer (see " + (path.parent_path() / "daemon.log").string() + ")");
+            throw std::runtime_error("the daemon does not answer (see " + (path.parent_path() / "daemon.log").string() +
+                                     ")");
         const ssize_t length = recv(fd.get(), chunk.data(), chunk.size(), 0);
         if (length <= 0) throw DaemonGone("the daemon went away before it answered");
         answer.append(chunk.data(), static_cast<std::size_t>(length));

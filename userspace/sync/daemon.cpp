@@ -49,8 +49,9 @@ Fd take_lock(const RunDirectory& run) {
         if (!lock && errno == ENOENT) continue;
         if (!lock) throw_errno(errno, "open " + run.lock().string());
         if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-            throw Locked("a daemon already runs for this network namespace: talk to it with `underpass up`, "
-                         "`down` or `status`, or end it with `underpass down`");
+            throw Locked(
+                "a daemon already runs for this network namespace: talk to it with `underpass up`, "
+                "`down` or `status`, or end it with `underpass down`");
         // One that was ending may have removed the file between the two.
         struct stat ours = {}, there = {};
         if (fstat(lock.get(), &ours) == 0 && stat(run.lock().c_str(), &there) == 0 && ours.st_ino == there.st_ino)
@@ -76,7 +77,9 @@ Fd tick_fd() {
     return fd;
 }
 
-std::filesystem::path own_file() { return std::filesystem::read_symlink("/proc/self/exe"); }
+std::filesystem::path own_file() {
+    return std::filesystem::read_symlink("/proc/self/exe");
+}
 
 // Whoever started us waits for this. A second word after the first goes nowhere: the reader has closed its end.
 void announce(int fd, std::string_view text) {
@@ -144,9 +147,8 @@ private:
     }
 
     void open_log() {
-        auto logger = options_.background
-                          ? spdlog::rotating_logger_mt("underpass", run_.log().string(), kLogSize, 0)
-                          : spdlog::stderr_logger_mt("underpass");
+        auto logger = options_.background ? spdlog::rotating_logger_mt("underpass", run_.log().string(), kLogSize, 0)
+                                          : spdlog::stderr_logger_mt("underpass");
         logger->flush_on(spdlog::level::info);
         // journald stamps its lines itself.
         logger->set_pattern(getenv("INVOCATION_ID") != nullptr ? "%l: %v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
@@ -185,8 +187,9 @@ private:
         for (const auto& [index, bridge] : engine_->plan()) {
             now[bridge.name] = bridge.refusal.empty() ? "fast" : "left to the kernel: " + bridge.refusal;
             for (const PortPlan& port : bridge.ports)
-                now[bridge.name + " port " + port.name] =
-                    port.refusal.empty() ? fmt::format("hook {}", name(port.hook())) : "left to the kernel: " + port.refusal;
+                now[bridge.name + " port " + port.name] = port.refusal.empty()
+                                                              ? fmt::format("hook {}", name(port.hook()))
+                                                              : "left to the kernel: " + port.refusal;
         }
         for (const auto& [what, lot] : now)
             if (const auto before = told_.find(what); before == told_.end() || before->second != lot)
@@ -282,7 +285,8 @@ private:
         spdlog::info("executing {} anew", own_file_.string());
         sd_notify(0, "RELOADING=1");
         execv(own_file_.c_str(), arguments.data());
-        spdlog::error("cannot execute {}: {}; this daemon goes on", own_file_.string(), std::generic_category().message(errno));
+        spdlog::error("cannot execute {}: {}; this daemon goes on", own_file_.string(),
+                      std::generic_category().message(errno));
         sd_notify(0, "READY=1");
     }
 
@@ -299,7 +303,8 @@ private:
         }
         if (operation == "down") return down(request);
         if (operation == "sync") return sync();
-        throw std::runtime_error("unknown operation '" + operation + "': the command and the daemon are of different "
+        throw std::runtime_error("unknown operation '" + operation +
+                                 "': the command and the daemon are of different "
                                  "versions; reload the daemon (SIGHUP)");
     }
 
@@ -354,17 +359,21 @@ private:
         Json answer = {{"ok", true}, {"bridges", Json::array()}};
         if (!engine_) return answer;
         for (const auto& [index, plan] : engine_->plan())
-            if (bridges.empty() || std::ranges::count(bridges, plan.name) != 0) answer["bridges"].push_back(plan_json(plan));
+            if (bridges.empty() || std::ranges::count(bridges, plan.name) != 0)
+                answer["bridges"].push_back(plan_json(plan));
         return answer;
     }
 
     // A bridge that was named and cannot go fast now is an error, and nothing changes.
     void refuse_unusable(const std::string& bridge, HookChoice choice) const {
         const auto& links = engine_->host().links;
-        const auto link = std::ranges::find_if(links, [&bridge](const auto& entry) { return entry.second.name == bridge; });
+        const auto link =
+            std::ranges::find_if(links, [&bridge](const auto& entry) { return entry.second.name == bridge; });
         if (link == links.end())
-            throw std::runtime_error(fmt::format("there is no device {} in this network namespace: `underpass check` lists "
-                                                 "the bridges there are", bridge));
+            throw std::runtime_error(
+                fmt::format("there is no device {} in this network namespace: `underpass check` lists "
+                            "the bridges there are",
+                            bridge));
         if (link->second.kind != "bridge")
             throw std::runtime_error(fmt::format("{} is not a bridge{}", bridge,
                                                  link->second.master ? ": it is a port; name its bridge" : ""));
@@ -385,8 +394,9 @@ private:
         if (choice != HookChoice::xdp) return;
         for (const PortPlan& port : plan.ports)
             if (!port.refusal.empty())
-                throw std::runtime_error(fmt::format("{}: port {} cannot be taken by XDP: {}; use --hook auto or --hook tc",
-                                                     plan.name, port.name, port.refusal));
+                throw std::runtime_error(
+                    fmt::format("{}: port {} cannot be taken by XDP: {}; use --hook auto or --hook tc", plan.name,
+                                port.name, port.refusal));
     }
 
     Json down(const Json& request) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <utility>
 #include <variant>
 
@@ -17,8 +18,8 @@ namespace underpass {
 
 namespace {
 
-constexpr std::chrono::milliseconds kCoalesce{1};   // additions wait this long for others
-constexpr std::chrono::milliseconds kAudit{1000};   // what makes no events is looked at this often
+constexpr std::chrono::milliseconds kCoalesce{1};  // additions wait this long for others
+constexpr std::chrono::milliseconds kAudit{1000};  // what makes no events is looked at this often
 constexpr std::chrono::milliseconds kRedumpFirst{50}, kRedumpLast{60000};  // between dumps that raced with removals
 
 NetlinkSocket route_event_socket() {
@@ -96,8 +97,8 @@ void Engine::resync() {
     statistics_.resynced = Clock::now();
 }
 
-// The kernel goes on with a dump by counting entries: one that goes meanwhile hides another from it, which would be slow
-// for as long as nothing changes it. So what went while a dump was read has it read again, later and later.
+// The kernel goes on with a dump by counting entries: one that goes meanwhile hides another from it, which would be
+// slow for as long as nothing changes it. So what went while a dump was read has it read again, later and later.
 void Engine::judge_dump(bool entries_went) {
     if (!entries_went) {
         redump_wait_ = kRedumpFirst;
@@ -285,8 +286,8 @@ void Engine::on_tick(Clock::time_point now) {
     programs_.heartbeat.beat(as_of);
 }
 
-// Attributes that change without an event: what is at the other end of a veth, a hook that somebody else removed. A few
-// ports each time, since removals wait for it, and each about once per kAudit.
+// Attributes that change without an event: what is at the other end of a veth, programs by tcx links, who captures, a
+// hook that somebody else removed. A few ports each time, since removals wait for it, and each about once per kAudit.
 void Engine::audit(Clock::time_point now) {
     std::set<Ifindex> ports;
     for (const auto& [index, bridge] : plan_)
@@ -299,9 +300,21 @@ void Engine::audit(Clock::time_point now) {
         if (next == ports.end()) next = ports.begin();
         devices.insert(audited_ = *next);
     }
-    const auto drivers = host().drivers;
+    std::set<Ifindex> looked_at = devices;
+    for (const auto& [index, bridge] : plan_) looked_at.insert(index);
+    const auto look = [&] {
+        std::vector<std::tuple<Link, DriverFacts, TrafficControl>> facts;
+        for (const Ifindex device : looked_at)
+            facts.emplace_back(host().links.at(device), mirror_.host().drivers[device],
+                               mirror_.host().traffic_control[device]);
+        return facts;
+    };
+    std::erase_if(looked_at, [this](Ifindex device) { return !host().links.contains(device); });
+    const auto before = look();
     survey_.probe(mirror_.host(), devices);
-    bool changed = drivers != host().drivers;
+    survey_.read_traffic_control(mirror_.host(), devices);
+    survey_.read_promiscuity(mirror_.host(), looked_at);
+    bool changed = before != look();
     for (const Ifindex device : devices) {
         if (!tc_current_.contains(device) || tc_is_attached(programs_, pins_, number(device))) continue;
         spdlog::warn("the TC program was taken off device {}: putting it back", number(device));

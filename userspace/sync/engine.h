@@ -103,7 +103,7 @@ private:
     AttachFailures failures_;
     std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
     std::set<Ifindex> xdp_current_;
-    std::set<FdbKey> pending_;    // additions that wait to be written together
+    std::set<FdbKey> pending_;  // additions that wait to be written together
     Clock::time_point pending_since_;
     QuickFacts quick_facts_;
     Clock::time_point next_audit_;

@@ -9,7 +9,9 @@ void Mirror::apply(const Event& event) {
     std::visit([this](const auto& kind) { take(kind); }, event);
 }
 
-Dirty Mirror::take_dirty() { return std::exchange(dirty_, {}); }
+Dirty Mirror::take_dirty() {
+    return std::exchange(dirty_, {});
+}
 
 void Mirror::mark(const Dirty& dirty) {
     dirty_.plan = dirty_.plan || dirty.plan;
@@ -26,8 +28,8 @@ void Mirror::take(const LinkChanged& event) {
     if (!link.port && link.master && known.master == link.master) link.port = known.port;
     if (link == known) return;
     const bool placed = known.index == Ifindex::none || known.master != link.master;
-    if (placed || known.lower != link.lower || known.lower_netnsid != link.lower_netnsid ||
-        known.flags != link.flags || known.xdp_program != link.xdp_program)
+    if (placed || known.lower != link.lower || known.lower_netnsid != link.lower_netnsid || known.flags != link.flags ||
+        known.xdp_program != link.xdp_program)
         dirty_.probe.insert(link.index);
     if (placed || known.qdisc != link.qdisc) dirty_.traffic_control.insert(link.index);
     known = std::move(link);
@@ -78,11 +80,17 @@ void Mirror::take(const FdbGone& event) {
     if (host_.fdb.erase(event.key) != 0) dirty_.fdb.insert(event.key);
 }
 
-void Mirror::take(const TrafficControlChanged& event) { dirty_.traffic_control.insert(event.index); }
+void Mirror::take(const TrafficControlChanged& event) {
+    dirty_.traffic_control.insert(event.index);
+}
 
-void Mirror::take(const RulesetChanged&) { dirty_.ruleset = true; }
+void Mirror::take(const RulesetChanged&) {
+    dirty_.ruleset = true;
+}
 
-void Mirror::take(const DriverChanged& event) { dirty_.probe.insert(event.index); }
+void Mirror::take(const DriverChanged& event) {
+    dirty_.probe.insert(event.index);
+}
 
 void Mirror::begin_resync() {
     auto links = std::exchange(host_.links, {});

@@ -12,8 +12,8 @@ namespace underpass {
 
 // What changed since the last look.
 struct Dirty {
-    bool plan = false;      // something the rules for devices read
-    bool ruleset = false;   // the packet filter is to be read again
+    bool plan = false;                  // something the rules for devices read
+    bool ruleset = false;               // the packet filter is to be read again
     std::set<Ifindex> probe;            // drivers to be asked again
     std::set<Ifindex> traffic_control;  // devices whose filters are to be read again
     std::set<FdbKey> fdb;

@@ -10,9 +10,13 @@ namespace underpass {
 
 namespace {
 
-std::uint32_t place_of(Ifindex device) { return number(device) % DEVICE_INDEX_SIZE; }
+std::uint32_t place_of(Ifindex device) {
+    return number(device) % DEVICE_INDEX_SIZE;
+}
 
-bool same(const device& a, const device& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+bool same(const device& a, const device& b) {
+    return std::memcmp(&a, &b, sizeof(a)) == 0;
+}
 
 // The device, its bridge, and that the map may hold anything of the rest: no record is wanted without flags.
 device unsure(const device& record) {
@@ -235,9 +239,13 @@ void Reconciler::failed(const Operation& operation) {
         if (std::erase(free_, clear->slot) != 0) uncleared_[clear->slot] = clear->ifindex;
 }
 
-std::set<FdbKey> Reconciler::take_failed_fdb() { return std::exchange(failed_fdb_, {}); }
+std::set<FdbKey> Reconciler::take_failed_fdb() {
+    return std::exchange(failed_fdb_, {});
+}
 
-bool Reconciler::take_failed_devices() { return std::exchange(failed_devices_, false); }
+bool Reconciler::take_failed_devices() {
+    return std::exchange(failed_devices_, false);
+}
 
 void Reconciler::rewrite(const fdb_key& key, Operations& operations) {
     const auto held = fdb_.find(key);

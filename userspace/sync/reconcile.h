@@ -63,8 +63,8 @@ public:
     // All devices of the plan. Ports without a free slot, or whose place in the index is taken by another, are left
     // to the kernel and told in `plan`.
     Operations reconcile_devices(Plan& plan);
-    // The kernel has changed the entry: what the map has is not believed, even if it changed back meanwhile (the program
-    // may have distrusted it).
+    // The kernel has changed the entry: what the map has is not believed, even if it changed back meanwhile (the
+    // program may have distrusted it).
     void remove_changed(const FdbKey& key, Operations& operations);
     // One FDB entry as it is to be; then all that the maps or the host have.
     void reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations);

@@ -93,23 +93,24 @@ Json status_json(const Engine& engine) {
     }
     const std::uint64_t beat_ns = engine.programs().heartbeat.age_ns();
     const auto& statistics = engine.statistics();
-    return {{"bridges", std::move(bridges)},
-            {"heartbeat_age_ms", beat_ns == std::numeric_limits<std::uint64_t>::max() ? Json() : Json(beat_ns / 1000000)},
-            {"maps",
-             {{"fdb",
-               {{"entries", engine.reconciler().fdb_entries()},
-                {"size", engine.programs().fdb_size},
-                {"left_out", engine.reconciler().fdb_left_out()}}},
-              {"devices", {{"entries", engine.reconciler().device_count()}, {"size", DEVICE_SLOTS - 1}}},
-              {"age_ms", age_ms(statistics.started)},
-              {"adopted", engine.programs().adopted()},
-              {"resync_age_ms", age_ms(statistics.resynced)}}},
-            {"sync",
-             {{"events", statistics.events},
-              {"resyncs", statistics.resyncs},
-              {"overruns", statistics.overruns},
-              {"operations", engine.writer().written()},
-              {"failures", engine.writer().failures()}}}};
+    return {
+        {"bridges", std::move(bridges)},
+        {"heartbeat_age_ms", beat_ns == std::numeric_limits<std::uint64_t>::max() ? Json() : Json(beat_ns / 1000000)},
+        {"maps",
+         {{"fdb",
+           {{"entries", engine.reconciler().fdb_entries()},
+            {"size", engine.programs().fdb_size},
+            {"left_out", engine.reconciler().fdb_left_out()}}},
+          {"devices", {{"entries", engine.reconciler().device_count()}, {"size", DEVICE_SLOTS - 1}}},
+          {"age_ms", age_ms(statistics.started)},
+          {"adopted", engine.programs().adopted()},
+          {"resync_age_ms", age_ms(statistics.resynced)}}},
+        {"sync",
+         {{"events", statistics.events},
+          {"resyncs", statistics.resyncs},
+          {"overruns", statistics.overruns},
+          {"operations", engine.writer().written()},
+          {"failures", engine.writer().failures()}}}};
 }
 
 }  // namespace underpass

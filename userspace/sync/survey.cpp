@@ -22,6 +22,14 @@ void Survey::dump(const std::function<void(const Event&)>& sink) {
     dump_fdb(route_, sink);
 }
 
+void Survey::read_promiscuity(Host& host, const std::set<Ifindex>& devices) {
+    for (const Ifindex device : devices) {
+        const auto link = host.links.find(device);
+        if (link == host.links.end()) continue;
+        if (const auto now = get_link(route_, device)) link->second.promiscuity = now->promiscuity;
+    }
+}
+
 void Survey::probe(Host& host, const std::set<Ifindex>& devices) {
     for (const Ifindex device : devices) {
         const auto link = host.links.find(device);
@@ -35,10 +43,14 @@ void Survey::read_traffic_control(Host& host, const std::set<Ifindex>& devices) 
     if (devices.empty()) return;
     const auto ours = program_ids(PROGRAM_TC);
     const auto is_foreign = [&ours](std::uint32_t program) { return std::ranges::count(ours, program) == 0; };
-    const auto with_clsact = clsact_devices(route_);
+    const Qdiscs qdiscs = list_qdiscs(route_);
     for (const Ifindex device : devices) {
         TrafficControl control;
-        control.clsact = with_clsact.contains(device);
+        control.clsact = qdiscs.clsact.contains(device);
+        // A qdisc that is set up makes no event of the link.
+        const auto link = host.links.find(device);
+        const auto root = qdiscs.root.find(device);
+        if (link != host.links.end() && root != qdiscs.root.end()) link->second.qdisc = root->second;
         const auto sees = [&](bool ingress) {
             if (std::ranges::any_of(tcx_programs(number(device), ingress), is_foreign)) return true;
             if (!control.clsact) return false;

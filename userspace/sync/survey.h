@@ -21,6 +21,9 @@ public:
     void dump(const std::function<void(const Event&)>& sink);
 
     void probe(Host& host, const std::set<Ifindex>& devices);
+    // The kernel makes no event of it.
+    void read_promiscuity(Host& host, const std::set<Ifindex>& devices);
+    // Filters, and the link's qdisc.
     void read_traffic_control(Host& host, const std::set<Ifindex>& devices);
     void read_netfilter(Host& host);
 

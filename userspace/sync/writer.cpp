@@ -18,7 +18,9 @@ Operations Writer::apply(const Operations& operations) {
     return failed;
 }
 
-std::error_code Writer::apply(const EraseFdb& operation) { return programs_.fdb.erase(operation.key); }
+std::error_code Writer::apply(const EraseFdb& operation) {
+    return programs_.fdb.erase(operation.key);
+}
 
 std::error_code Writer::apply(const WriteFdb& operation) {
     return programs_.fdb.update(operation.key, operation.entry);
@@ -41,6 +43,8 @@ std::error_code Writer::apply(const WriteTarget& operation) {
     return programs_.tx_ports.update(operation.slot, operation.ifindex);
 }
 
-std::error_code Writer::apply(const ClearTarget& operation) { return programs_.tx_ports.erase(operation.slot); }
+std::error_code Writer::apply(const ClearTarget& operation) {
+    return programs_.tx_ports.erase(operation.slot);
+}
 
 }  // namespace underpass
