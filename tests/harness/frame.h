@@ -128,7 +128,7 @@ private:
 
 // The first layer decides: `Ethernet{} / IPv4{}` needs an operator of its own, since neither is a Stack yet.
 inline Stack operator/(Ethernet outer, Layer inner) {
-    return Stack(Layer(std::move(outer))) / std::move(inner);
+    return Stack(Layer(outer)) / std::move(inner);
 }
 
 // A frame's own facts, for messages and predicates.

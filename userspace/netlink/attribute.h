@@ -99,13 +99,13 @@ struct Payload {
 template <typename Header>
 std::optional<Payload<Header>> payload_of(const nlmsghdr* message) {
     static_assert(std::is_trivially_copyable_v<Header>);
-    constexpr std::size_t offset = NLMSG_ALIGN(sizeof(nlmsghdr));
-    constexpr std::size_t start = offset + NLMSG_ALIGN(sizeof(Header));
-    if (message->nlmsg_len < offset + sizeof(Header)) return std::nullopt;
+    constexpr std::size_t kOffset = NLMSG_ALIGN(sizeof(nlmsghdr));
+    constexpr std::size_t kStart = kOffset + NLMSG_ALIGN(sizeof(Header));
+    if (message->nlmsg_len < kOffset + sizeof(Header)) return std::nullopt;
     const auto* bytes = reinterpret_cast<const std::byte*>(message);
     Payload<Header> result;
-    std::memcpy(&result.header, bytes + offset, sizeof(Header));
-    if (message->nlmsg_len > start) result.attributes = Bytes(bytes + start, message->nlmsg_len - start);
+    std::memcpy(&result.header, bytes + kOffset, sizeof(Header));
+    if (message->nlmsg_len > kStart) result.attributes = Bytes(bytes + kStart, message->nlmsg_len - kStart);
     return result;
 }
 
