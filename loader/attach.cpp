@@ -118,6 +118,7 @@ class CloseWhatIsLeft {
 public:
     CloseWhatIsLeft() : before_(open_descriptors()) {}
     ~CloseWhatIsLeft() {
+        if (before_.empty()) return;  // they could not be listed: everything would look new
         for (const int fd : open_descriptors())
             if (!before_.contains(fd)) ::close(fd);
     }
