@@ -63,7 +63,8 @@ void BareRedirect::attach(Hook hook, std::uint32_t from, std::uint32_t to) {
     if (const int result = bpf_tc_hook_create(&clsact); result != 0) throw_errno(result, "make a clsact qdisc");
     clsact_.push_back(from);
     LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program);
-    if (const int result = bpf_tc_attach(&clsact, &options); result != 0) throw_errno(result, "attach the bare TC redirect");
+    if (const int result = bpf_tc_attach(&clsact, &options); result != 0)
+        throw_errno(result, "attach the bare TC redirect");
 }
 
 }  // namespace underpass::bench

@@ -14,7 +14,9 @@ namespace underpass::bench {
 
 enum class Hook { xdp, tc };
 
-inline const char* name(Hook hook) { return hook == Hook::xdp ? "xdp" : "tc"; }
+inline const char* name(Hook hook) {
+    return hook == Hook::xdp ? "xdp" : "tc";
+}
 
 class BareRedirect {
 public:

@@ -18,7 +18,8 @@ CpuTime::Reading CpuTime::read() const {
     std::ifstream file("/proc/stat");
     reading.when = std::chrono::steady_clock::now();
     for (std::string line; std::getline(file, line);) {
-        if (!line.starts_with("cpu") || line.size() < 4 || std::isdigit(static_cast<unsigned char>(line[3])) == 0) continue;
+        if (!line.starts_with("cpu") || line.size() < 4 || std::isdigit(static_cast<unsigned char>(line[3])) == 0)
+            continue;
         std::istringstream fields(line.substr(3));
         int cpu = 0;
         double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <optional>
 #include <stdexcept>
@@ -70,8 +71,8 @@ void measure(const Topology& topology, const std::string& side, std::vector<Figu
         const auto passed = traffic.forward(kTime);
         add(0, static_cast<double>(passed.received) / passed.seconds);
     }
-    const Ends ends = {at(topology, Ports::containers, Side::left, 0), at(topology, Ports::containers, Side::right, last),
-                       Topology::address(Side::right)};
+    const Ends ends = {at(topology, Ports::containers, Side::left, 0),
+                       at(topology, Ports::containers, Side::right, last), Topology::address(Side::right)};
     const Bulk bulk = measure_bulk(ends, kTime);
     add(1, static_cast<double>(bulk.bytes) * 8 / bulk.seconds);
     const auto asked = measure_request_response(Protocol::udp, ends, kWarmUp, kTime);
@@ -83,13 +84,14 @@ void print_figures(const std::vector<Figure>& figures) {
         const double kernel = median(figure.kernel), underpass = median(figure.underpass);
         const auto bar = [&](double value) {
             std::string text;
-            const auto full = static_cast<std::size_t>(value / std::max(kernel, underpass) * kBarWidth + 0.5);
-            for (std::size_t i = 0; i < full; i++) text += "█";
+            const auto full = std::lround(value / std::max(kernel, underpass) * kBarWidth);
+            for (long i = 0; i < full; i++) text += "█";
             return text;
         };
         fmt::print("\n  {}, {}\n", figure.what, figure.unit);
         fmt::print("    kernel     {:>8}  {}\n", human(kernel, figure.unit), bar(kernel));
-        fmt::print("    Underpass  {:>8}  {}  {:.2f} x\n", human(underpass, figure.unit), bar(underpass), underpass / kernel);
+        fmt::print("    Underpass  {:>8}  {}  {:.2f} x\n", human(underpass, figure.unit), bar(underpass),
+                   underpass / kernel);
     }
     fmt::print("\n  Medians of {} alternating runs of {} s each; `./dev bench l2` measures with care.\n", kRounds,
                kTime.count() / 1000);
@@ -133,6 +135,7 @@ void demo() {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is thrown where words cannot even be printed ends the program
 int main(int argc, char** argv) {
     CLI::App app("Shows the main job on a bridge of its own: the kernel and Underpass, side by side", "./dev demo");
     watch_for_interrupts();

@@ -24,8 +24,9 @@ static_assert(sizeof(Head) <= TEMPLATE_WRITTEN);
 static_assert(offsetof(Head, udp) == FLOW_PORT_OFFSET);
 
 void set_mac(unsigned char* mac, Side side, std::uint16_t host) {
-    const unsigned char bytes[ETH_ALEN] = {0x02, 0x55, 0x42, static_cast<unsigned char>(side),
-                                           static_cast<unsigned char>(host >> 8), static_cast<unsigned char>(host)};
+    const auto high = static_cast<unsigned char>(host >> 8);
+    const auto low = static_cast<unsigned char>(host);
+    const unsigned char bytes[ETH_ALEN] = {0x02, 0x55, 0x42, static_cast<unsigned char>(side), high, low};
     std::memcpy(mac, bytes, sizeof(bytes));
 }
 

@@ -8,13 +8,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "bench/frame_template.h"
+#include "bench/bpf/frame_template.h"
 
 namespace underpass::bench {
 
 enum class Side : std::uint8_t { left = 1, right = 2 };
 
-inline Side other(Side side) { return side == Side::left ? Side::right : Side::left; }
+inline Side other(Side side) {
+    return side == Side::left ? Side::right : Side::left;
+}
 
 // IPv4 and UDP from host n of `from` to host n of the other side, for n in 0..pairs-1. `frame_bytes` without FCS.
 std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes);

@@ -28,12 +28,15 @@ GeneratorSkeleton open_skeleton() {
 }
 
 void load(bench_generator* skeleton) {
-    if (const int result = bench_generator__load(skeleton); result != 0) throw_errno(result, "load the generator's program");
+    if (const int result = bench_generator__load(skeleton); result != 0)
+        throw_errno(result, "load the generator's program");
 }
 
 }  // namespace
 
-void SkeletonDeleter::operator()(bench_generator* skeleton) const noexcept { bench_generator__destroy(skeleton); }
+void SkeletonDeleter::operator()(bench_generator* skeleton) const noexcept {
+    bench_generator__destroy(skeleton);
+}
 
 Generator::Generator(const GeneratorOptions& options, const std::vector<frame_template>& frames)
     : skeleton_(open_skeleton()), options_(options), body_(options.frame_bytes) {
@@ -46,7 +49,8 @@ Generator::Generator(const GeneratorOptions& options, const std::vector<frame_te
     load(skeleton_.get());
     const int map = bpf_map__fd(skeleton_->maps.templates);
     for (std::uint32_t index = 0; index < frames.size(); index++)
-        if (bpf_map_update_elem(map, &index, &frames[index], BPF_ANY) != 0) throw_errno(errno, "write a frame template");
+        if (bpf_map_update_elem(map, &index, &frames[index], BPF_ANY) != 0)
+            throw_errno(errno, "write a frame template");
 }
 
 void Generator::run(std::uint32_t repeat) {
@@ -73,7 +77,8 @@ std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
 Sink::Sink(std::uint32_t ifindex) : skeleton_(open_skeleton()) {
     load(skeleton_.get());
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
-    link_ = Fd(bpf_link_create(bpf_program__fd(skeleton_->progs.bench_sink), static_cast<int>(ifindex), BPF_XDP, &options));
+    link_ =
+        Fd(bpf_link_create(bpf_program__fd(skeleton_->progs.bench_sink), static_cast<int>(ifindex), BPF_XDP, &options));
     if (!link_) throw_errno(errno, "attach the sink to device " + std::to_string(ifindex));
 }
 

@@ -13,7 +13,7 @@
 #include <memory>
 #include <vector>
 
-#include "bench/frame_template.h"
+#include "bench/bpf/frame_template.h"
 #include "loader/fd.h"
 
 struct bench_generator;
@@ -28,8 +28,8 @@ using GeneratorSkeleton = std::unique_ptr<bench_generator, SkeletonDeleter>;
 struct GeneratorOptions {
     std::uint32_t ifindex = 0;  // where the frames leave
     std::uint16_t frame_bytes = 60;
-    std::uint16_t flows = 1;  // UDP source ports, one more at each round of the templates
-    std::uint32_t batch = 64; // frames between two flushes; a veth's ring has 256 places
+    std::uint16_t flows = 1;   // UDP source ports, one more at each round of the templates
+    std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
 };
 
 class Generator {

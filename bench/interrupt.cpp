@@ -11,7 +11,9 @@ namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-void note_signal(int) { interrupted = 1; }
+void note_signal(int) {
+    interrupted = 1;
+}
 
 }  // namespace
 
@@ -22,7 +24,9 @@ void watch_for_interrupts() {
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-bool is_interrupted() { return interrupted != 0; }
+bool is_interrupted() {
+    return interrupted != 0;
+}
 
 void throw_if_interrupted() {
     if (is_interrupted()) throw Interrupted();

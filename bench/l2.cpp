@@ -94,13 +94,15 @@ void measure_containers(Runner& runner, const L2Options& options) {
         add("CPU per kilobyte", "ns", bulk.busy_seconds * 1e9 / (static_cast<double>(bulk.bytes) / 1000));
     });
     for (const Protocol protocol : {Protocol::tcp, Protocol::udp})
-        runner.run(topology, Ports::containers, protocol == Protocol::tcp ? "tcp-rr" : "udp-rr", Hook::tc, [&](const Add& add) {
-            const auto done = measure_request_response(protocol, ends, kWarmUp, options.time);
-            add("transactions", "1/s", static_cast<double>(done.transactions) / done.seconds);
-            add("CPU per transaction", "ns", done.busy_seconds * 1e9 / static_cast<double>(done.transactions));
-            add("latency, median", "us", done.p50_us);
-            add("latency, 99th", "us", done.p99_us);
-        });
+        runner.run(topology, Ports::containers, protocol == Protocol::tcp ? "tcp-rr" : "udp-rr", Hook::tc,
+                   [&](const Add& add) {
+                       const auto done = measure_request_response(protocol, ends, kWarmUp, options.time);
+                       add("transactions", "1/s", static_cast<double>(done.transactions) / done.seconds);
+                       add("CPU per transaction", "ns",
+                           done.busy_seconds * 1e9 / static_cast<double>(done.transactions));
+                       add("latency, median", "us", done.p50_us);
+                       add("latency, 99th", "us", done.p99_us);
+                   });
     runner.run(topology, Ports::containers, "udp-small", Hook::tc, [&](const Add& add) {
         // One end only listens afterwards, and is believed to be where it is once it has spoken.
         measure_request_response(Protocol::udp, ends, milliseconds(0), kWarmUp);
@@ -113,7 +115,8 @@ void measure_containers(Runner& runner, const L2Options& options) {
 }  // namespace
 
 const std::vector<std::string>& l2_cases() {
-    static const std::vector<std::string> cases = {"frames-60", "frames-1500", "tcp-bulk", "tcp-rr", "udp-rr", "udp-small"};
+    static const std::vector<std::string> cases = {"frames-60", "frames-1500", "tcp-bulk",
+                                                   "tcp-rr",    "udp-rr",      "udp-small"};
     return cases;
 }
 

@@ -24,13 +24,15 @@ void l2(const L2Options& options, const std::string& json, const RunFacts& facts
     std::ofstream file;
     if (!json.empty() && (file.open(json), !file)) throw std::runtime_error("cannot write " + json);
     const Report report = run_l2(options);
-    fmt::print("{}\n{}, {}; medians of {} alternating runs (lowest..highest)\n", report.table(), facts.kernel, facts.cpu,
-               options.runs);
-    if (!json.empty() && !(file << report.json(facts).dump(2) << '\n')) throw std::runtime_error("cannot write " + json);
+    fmt::print("{}\n{}, {}; medians of {} alternating runs (lowest..highest)\n", report.table(), facts.kernel,
+               facts.cpu, options.runs);
+    if (!json.empty() && !(file << report.json(facts).dump(2) << '\n'))
+        throw std::runtime_error("cannot write " + json);
 }
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is thrown where words cannot even be printed ends the program
 int main(int argc, char** argv) {
     CLI::App app("Measures forwarding: the kernel, Underpass and the limit, side by side", "./dev bench");
     app.require_subcommand(1);
@@ -39,12 +41,15 @@ int main(int argc, char** argv) {
     double seconds = 1;
     CLI::App* command = app.add_subcommand("l2", "Bridge forwarding between two ports");
     command->add_option("--runs", options.runs, "Runs of each side")->check(CLI::Range(1, 100))->capture_default_str();
-    command->add_option("--seconds", seconds, "Length of each run")->check(CLI::Range(0.1, 60.0))->capture_default_str();
+    command->add_option("--seconds", seconds, "Length of each run")
+        ->check(CLI::Range(0.1, 60.0))
+        ->capture_default_str();
     command->add_option("--case", options.cases, "Only these cases")->check(CLI::IsMember(l2_cases()));
     command->add_option("--hook", options.hooks, "Only this hook")->check(CLI::IsMember({"xdp", "tc"}));
     command->add_option("--json", json, "Write every sample to FILE")->type_name("FILE");
-    command->footer("Examples:\n  ./dev bench l2\n  ./dev bench l2 --case frames-60 --hook xdp --runs 11 --json l2.json\n"
-                    "Let nothing else run on the machine meanwhile.");
+    command->footer(
+        "Examples:\n  ./dev bench l2\n  ./dev bench l2 --case frames-60 --hook xdp --runs 11 --json l2.json\n"
+        "Let nothing else run on the machine meanwhile.");
     command->callback([&] {
         options.time = std::chrono::milliseconds(static_cast<long>(seconds * 1000));
         l2(options, json, facts_of_this_run(argc, argv));

@@ -2,6 +2,7 @@
 #include "bench/process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@ constexpr milliseconds kGrace(2000);
 
 std::vector<char*> argv_of(const std::vector<std::string>& command) {
     std::vector<char*> argv;
+    argv.reserve(command.size() + 1);
     for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     return argv;
@@ -104,7 +106,8 @@ Finished Process::wait(milliseconds time, bool stop_on_interrupt) {
     }
     pid_ = -1;
     // What it still left in the pipe.
-    for (pollfd ready = {output_.get(), POLLIN, 0}; open && ::poll(&ready, 1, 0) > 0;) open = read_some(milliseconds(0));
+    for (pollfd ready = {output_.get(), POLLIN, 0}; open && ::poll(&ready, 1, 0) > 0;)
+        open = read_some(milliseconds(0));
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(text_)};
 }
 
@@ -126,7 +129,7 @@ bool is_installed(const std::string& program) {
     const char* path = std::getenv("PATH");
     std::istringstream folders(path != nullptr ? path : "/usr/bin:/bin");
     for (std::string folder; std::getline(folders, folder, ':');)
-        if (::access((folder + "/" + program).c_str(), X_OK) == 0) return true;
+        if (::access(fmt::format("{}/{}", folder, program).c_str(), X_OK) == 0) return true;
     return false;
 }
 

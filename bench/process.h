@@ -16,7 +16,7 @@
 namespace underpass::bench {
 
 struct Finished {
-    int status = 0;     // exit code, or 128 + signal
+    int status = 0;      // exit code, or 128 + signal
     std::string output;  // standard output and error together
 };
 

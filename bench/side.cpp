@@ -24,8 +24,7 @@ constexpr double kFastShare = 0.95;
 std::string run_underpass(const Topology& topology, const std::vector<std::string>& words, bool stop_on_interrupt) {
     std::vector<std::string> command = {std::filesystem::read_symlink("/proc/self/exe").replace_filename("underpass")};
     command.insert(command.end(), words.begin(), words.end());
-    Finished finished =
-        run_program(command, {topology.bridge().fd(), -1}, std::chrono::seconds(30), stop_on_interrupt);
+    Finished finished = run_program(command, {topology.bridge().fd(), -1}, std::chrono::seconds(30), stop_on_interrupt);
     if (finished.status != 0)
         throw std::runtime_error(fmt::format("underpass {} failed: {}", fmt::join(words, " "), finished.output));
     return std::move(finished.output);
@@ -64,8 +63,8 @@ void Contender::require_fast() const {
     all = fast;
     for (const auto& [reason, count] : slow) all += count;
     if (static_cast<double>(fast) < kFastShare * static_cast<double>(all))
-        throw std::runtime_error(fmt::format("only {} of {} frames went fast, so this would measure the kernel ({})", fast,
-                                             all, fmt::join(slow, ", ")));
+        throw std::runtime_error(fmt::format("only {} of {} frames went fast, so this would measure the kernel ({})",
+                                             fast, all, fmt::join(slow, ", ")));
 }
 
 }  // namespace underpass::bench

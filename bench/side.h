@@ -14,7 +14,8 @@ namespace underpass::bench {
 
 class Contender {
 public:
-    // `side` is one of kSides; the limit joins the two ports of this kind. Throws std::runtime_error with Underpass's own words if it refuses.
+    // `side` is one of kSides; the limit joins the two ports of this kind. Throws std::runtime_error with Underpass's
+    // own words if it refuses.
     Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook);
     Contender(Contender&&) = delete;
     ~Contender();
@@ -30,6 +31,7 @@ private:
 };
 
 // `underpass` of this build, with these words, in the bridge's namespace. Its output. Throws what it says if it fails.
-std::string run_underpass(const Topology& topology, const std::vector<std::string>& words, bool stop_on_interrupt = true);
+std::string run_underpass(const Topology& topology, const std::vector<std::string>& words,
+                          bool stop_on_interrupt = true);
 
 }  // namespace underpass::bench

@@ -35,7 +35,8 @@ constexpr std::size_t kBatch = 64;
 constexpr std::size_t kSmallPayload = 64 - 14 - 20 - 8;
 
 void set_option(const Fd& socket, int level, int option, int value) {
-    if (::setsockopt(socket.get(), level, option, &value, sizeof(value)) != 0) throw_errno(errno, "set a socket option");
+    if (::setsockopt(socket.get(), level, option, &value, sizeof(value)) != 0)
+        throw_errno(errno, "set a socket option");
 }
 
 void set_patience(const Fd& socket) {
@@ -55,7 +56,8 @@ sockaddr_in address_of(const std::string& text) {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     address.sin_port = htons(kPort);
-    if (::inet_pton(AF_INET, text.c_str(), &address.sin_addr) != 1) throw std::invalid_argument("no IPv4 address: " + text);
+    if (::inet_pton(AF_INET, text.c_str(), &address.sin_addr) != 1)
+        throw std::invalid_argument("no IPv4 address: " + text);
     return address;
 }
 
@@ -78,7 +80,9 @@ Fd connect_to(Protocol protocol, const std::string& address_text) {
     return socket;
 }
 
-bool is_retry() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+bool is_retry() {
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
 
 // The other end, in a thread of its own at its place. The socket is opened before the constructor returns; `work` runs
 // until it sees that it should stop.
@@ -222,7 +226,8 @@ Bulk measure_bulk(const Ends& ends, milliseconds time) {
     Bulk result;
     result.busy_seconds = cpu.busy_seconds();
     const auto answer = nlohmann::json::parse(client.output, nullptr, false);
-    if (client.status != 0 || answer.is_discarded() || !answer.contains("end") || !answer["end"].contains("sum_received"))
+    if (client.status != 0 || answer.is_discarded() || !answer.contains("end") ||
+        !answer["end"].contains("sum_received"))
         throw std::runtime_error("iperf3 failed: " + client.output.substr(0, 400));
     const auto& received = answer["end"]["sum_received"];
     result.seconds = received["seconds"].get<double>();
@@ -254,12 +259,13 @@ RequestResponse measure_request_response(Protocol protocol, const Ends& ends, mi
 
 SmallFrames measure_small_frames(const Ends& ends, milliseconds warm_up, milliseconds time) {
     std::atomic<std::uint64_t> received = 0;
-    Server server(ends.server, Protocol::udp, ends.server_address, [&](const Fd& socket, const std::atomic<bool>& stop) {
-        // A wake-up that comes late must not look like a lost frame.
-        const int size = 64 << 20;
-        ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-        count_frames(socket, stop, received);
-    });
+    Server server(ends.server, Protocol::udp, ends.server_address,
+                  [&](const Fd& socket, const std::atomic<bool>& stop) {
+                      // A wake-up that comes late must not look like a lost frame.
+                      const int size = 64 << 20;
+                      ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+                      count_frames(socket, stop, received);
+                  });
     SmallFrames result;
     run_at(ends.client, [&] {
         const Fd socket = connect_to(Protocol::udp, ends.server_address);

@@ -13,7 +13,9 @@ namespace underpass::bench {
 
 namespace {
 
-const char* letter(Side side) { return side == Side::left ? "l" : "r"; }
+const char* letter(Side side) {
+    return side == Side::left ? "l" : "r";
+}
 
 // Quiet: no IPv6 that would speak unasked, and no iptables for bridged frames where the kernel could have them.
 lab::Namespace quiet_namespace(const std::string& name) {

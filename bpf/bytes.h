@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Bytes of the frame, wherever they lie: straight where they are linear, which costs next to nothing, else by the hook's
- * helper. */
+/* Bytes of the frame, wherever they lie: straight where they are linear, which costs next to nothing, else by the
+ * hook's helper. */
 #ifndef UNDERPASS_BPF_BYTES_H
 #define UNDERPASS_BPF_BYTES_H
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <linux/types.h>
 
-/* True if the header of `len` bytes (even, known at compile time), its own checksum field included, sums to all ones. */
+/* True if the header of `len` bytes (even, known at compile time) sums to all ones, its checksum field included. */
 static __always_inline bool csum_is_valid(const void *header, __u32 len)
 {
 	const __u16 *word = header;

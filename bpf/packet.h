@@ -34,7 +34,7 @@ struct packet {
 	__u32 network_offset;
 	__u32 len; /* bytes, see ctx_len */
 
-	__u64 now_ns; /* CLOCK_MONOTONIC_COARSE */
+	__u64 now_ns;   /* CLOCK_MONOTONIC_COARSE */
 	bool overtakes; /* a frame of this source may still be on the kernel's way: stay behind it */
 	enum reason reason;
 };

@@ -38,7 +38,7 @@ struct bpf_ct_opts {
 };
 
 extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_len,
-					 struct bpf_ct_opts *opts, __u32 opts_len) __ksym __weak;
+                                         struct bpf_ct_opts *opts, __u32 opts_len) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *connection) __ksym __weak;
 
 SEC("xdp")

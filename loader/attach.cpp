@@ -35,7 +35,9 @@ constexpr std::uint32_t kFilterPriority = 0xC0DE;
 // Its handle says whether the clsact qdisc was there before us: the kernel keeps that for as long as it matters.
 constexpr std::uint32_t kHandleQdiscFound = 1, kHandleQdiscMade = 2;
 
-std::string pin_name(std::uint32_t ifindex) { return "tc-" + std::to_string(ifindex); }
+std::string pin_name(std::uint32_t ifindex) {
+    return "tc-" + std::to_string(ifindex);
+}
 
 std::string device_text(std::uint32_t ifindex) {
     char name[IF_NAMESIZE] = {};
@@ -112,8 +114,8 @@ bool attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_
     return true;
 }
 
-// libxdp (1.3) does not close the descriptors of programs that it looks at. Nothing that it opens here is kept, so what is
-// open at the end and was not at the beginning is closed. For a process with one thread.
+// libxdp (1.3) does not close the descriptors of programs that it looks at. Nothing that it opens here is kept, so what
+// is open at the end and was not at the beginning is closed. For a process with one thread.
 class CloseWhatIsLeft {
 public:
     CloseWhatIsLeft() : before_(open_descriptors()) {}
@@ -190,15 +192,20 @@ void replace_single(const Programs& programs, std::uint32_t ifindex, int old_fd)
     if (const int result = bpf_object__load(object.get()); result != 0) throw_errno(result, "load the XDP program");
     const int fd = bpf_program__fd(bpf_object__find_program_by_name(object.get(), PROGRAM_XDP));
     LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
-    if (const int result = bpf_xdp_attach(static_cast<int>(ifindex), fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
+    if (const int result =
+            bpf_xdp_attach(static_cast<int>(ifindex), fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
         result != 0)
         throw_errno(result, "replace the XDP program on " + device_text(ifindex));
 }
 
 }  // namespace
 
-const char* name(TcMethod method) { return method == TcMethod::tcx ? "tcx" : "clsact"; }
-const char* name(XdpMethod method) { return method == XdpMethod::dispatcher ? "dispatcher" : "single"; }
+const char* name(TcMethod method) {
+    return method == TcMethod::tcx ? "tcx" : "clsact";
+}
+const char* name(XdpMethod method) {
+    return method == XdpMethod::dispatcher ? "dispatcher" : "single";
+}
 
 TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
     if (attach_tcx(programs, pins, ifindex)) return TcMethod::tcx;
@@ -207,8 +214,8 @@ TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint
     const auto there = clsact_filter(ifindex);
     const int made = bpf_tc_hook_create(&hook);
     if (made != 0 && made != -EEXIST) throw_errno(made, "make the clsact qdisc on " + device_text(ifindex));
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = programs.tc_fd(), .flags = BPF_TC_F_REPLACE, .handle = kHandleQdiscFound,
-                .priority = kFilterPriority);
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = programs.tc_fd(), .flags = BPF_TC_F_REPLACE,
+                .handle = kHandleQdiscFound, .priority = kFilterPriority);
     if (made == 0)
         options.handle = kHandleQdiscMade;
     else if (there)
@@ -249,7 +256,8 @@ std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins) {
     std::vector<std::uint32_t> devices;
     for (const auto& pin : pins.names()) {
         std::uint32_t ifindex = 0;
-        if (pin.starts_with("tc-") && std::from_chars(pin.data() + 3, pin.data() + pin.size(), ifindex).ec == std::errc())
+        if (pin.starts_with("tc-") &&
+            std::from_chars(pin.data() + 3, pin.data() + pin.size(), ifindex).ec == std::errc())
             devices.push_back(ifindex);
     }
     return devices;
@@ -259,7 +267,8 @@ std::vector<std::uint32_t> tcx_programs(std::uint32_t ifindex, bool ingress) {
     std::vector<std::uint32_t> ids(64);  // the kernel's own limit
     auto count = static_cast<std::uint32_t>(ids.size());
     // libbpf 1.1's wrapper of BPF_PROG_QUERY takes an ifindex where other types take a descriptor.
-    if (bpf_prog_query(static_cast<int>(ifindex), ingress ? kTcxIngress : kTcxEgress, 0, nullptr, ids.data(), &count) != 0)
+    if (bpf_prog_query(static_cast<int>(ifindex), ingress ? kTcxIngress : kTcxEgress, 0, nullptr, ids.data(), &count) !=
+        0)
         count = 0;
     ids.resize(count);
     return ids;
@@ -281,8 +290,8 @@ XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex) {
     if (before) {
         auto old = ours_in(before.get());
         if (!old.empty())
-            if (const int result = xdp_program__detach_multi(old.data(), old.size(), static_cast<int>(ifindex),
-                                                             XDP_MODE_NATIVE, 0);
+            if (const int result =
+                    xdp_program__detach_multi(old.data(), old.size(), static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
                 result != 0)
                 throw_errno(result, "detach the earlier XDP program from " + device_text(ifindex));
     }
@@ -298,14 +307,16 @@ void detach_xdp(std::uint32_t ifindex) {
         xdp_program* main = xdp_multiprog__main_prog(on.get());
         if (!is_ours(main)) return;
         LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = xdp_program__fd(main));
-        if (const int result = bpf_xdp_detach(static_cast<int>(ifindex), XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
+        if (const int result =
+                bpf_xdp_detach(static_cast<int>(ifindex), XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
             result != 0 && result != -ENODEV)
             throw_errno(result, "detach the XDP program from " + device_text(ifindex));
         return;
     }
     auto ours = ours_in(on.get());
     if (ours.empty()) return;
-    if (const int result = xdp_program__detach_multi(ours.data(), ours.size(), static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
+    if (const int result =
+            xdp_program__detach_multi(ours.data(), ours.size(), static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
         result != 0 && result != -ENODEV)
         throw_errno(result, "detach the XDP program from " + device_text(ifindex));
 }
@@ -314,7 +325,8 @@ bool xdp_is_attached(std::uint32_t ifindex) {
     const Libxdp libxdp;
     const Multiprog on = xdp_on(ifindex);
     if (!on) return false;
-    return xdp_multiprog__is_legacy(on.get()) ? is_ours(xdp_multiprog__main_prog(on.get())) : !ours_in(on.get()).empty();
+    return xdp_multiprog__is_legacy(on.get()) ? is_ours(xdp_multiprog__main_prog(on.get()))
+                                              : !ours_in(on.get()).empty();
 }
 
 bool xdp_is_foreign(std::uint32_t ifindex) {

@@ -39,6 +39,8 @@ QuietLibraries::QuietLibraries() : outer_(sink) {
     sink = &text_;
 }
 
-QuietLibraries::~QuietLibraries() { sink = outer_; }
+QuietLibraries::~QuietLibraries() {
+    sink = outer_;
+}
 
 }  // namespace underpass

@@ -21,7 +21,9 @@ constexpr int kNotSupported = 524;
 
 }  // namespace
 
-bool RawMap::read(const void* key, void* value) const { return bpf_map_lookup_elem(fd(), key, value) == 0; }
+bool RawMap::read(const void* key, void* value) const {
+    return bpf_map_lookup_elem(fd(), key, value) == 0;
+}
 
 std::error_code RawMap::write(const void* key, const void* value) const {
     return code_of(bpf_map_update_elem(fd(), key, value, BPF_ANY));

@@ -40,7 +40,7 @@ private:
 };
 
 template <class Key, class Value>
-    requires std::is_trivially_copyable_v<Key> && std::is_trivially_copyable_v<Value>
+requires std::is_trivially_copyable_v<Key> && std::is_trivially_copyable_v<Value>
 class Map : public RawMap {
 public:
     using RawMap::RawMap;
@@ -67,7 +67,7 @@ public:
 
 // An array map of one element type, one copy per CPU.
 template <class Value>
-    requires std::is_trivially_copyable_v<Value>
+requires std::is_trivially_copyable_v<Value>
 class PerCpuArray : public RawMap {
 public:
     using RawMap::RawMap;

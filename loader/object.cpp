@@ -50,7 +50,9 @@ std::map<std::string, Fd> adoptable(const PinDirectory& pins, const bpf_object* 
     return found;
 }
 
-int map_fd(const bpf_object* object, const char* name) { return bpf_object__find_map_fd_by_name(object, name); }
+int map_fd(const bpf_object* object, const char* name) {
+    return bpf_object__find_map_fd_by_name(object, name);
+}
 
 Fd duplicate(int fd) {
     Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -67,7 +69,9 @@ Fd duplicate(int fd) {
 
 }  // namespace
 
-void BpfObjectDeleter::operator()(bpf_object* object) const noexcept { bpf_object__close(object); }
+void BpfObjectDeleter::operator()(bpf_object* object) const noexcept {
+    bpf_object__close(object);
+}
 
 Heartbeat::Heartbeat(int map_fd) {
     void* memory = mmap(nullptr, sizeof(control), PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
@@ -90,7 +94,9 @@ void Heartbeat::beat(std::uint64_t as_of_ns) {
     __atomic_store_n(&control_->beat_ns, as_of_ns, __ATOMIC_RELEASE);
 }
 
-void Heartbeat::distrust() { __atomic_store_n(&control_->beat_ns, std::uint64_t{0}, __ATOMIC_RELEASE); }
+void Heartbeat::distrust() {
+    __atomic_store_n(&control_->beat_ns, std::uint64_t{0}, __ATOMIC_RELEASE);
+}
 
 std::uint64_t Heartbeat::age_ns() const {
     const std::uint64_t beat = __atomic_load_n(&control_->beat_ns, __ATOMIC_ACQUIRE);
@@ -138,7 +144,9 @@ void Programs::pin(const PinDirectory& pins) const {
     bpf_object__for_each_map(map, tc_.get()) pins.pin(bpf_map__fd(map), bpf_map__name(map));
 }
 
-int Programs::tc_fd() const { return bpf_program__fd(bpf_object__find_program_by_name(tc_.get(), PROGRAM_TC)); }
+int Programs::tc_fd() const {
+    return bpf_program__fd(bpf_object__find_program_by_name(tc_.get(), PROGRAM_TC));
+}
 
 BpfObject Programs::open_xdp() const {
     std::size_t size = 0;

@@ -49,7 +49,9 @@ void PinDirectory::remove() const {
     rmdir(path_.parent_path().c_str());  // stays while another namespace has pins
 }
 
-bool PinDirectory::exists() const { return access(path_.c_str(), F_OK) == 0; }
+bool PinDirectory::exists() const {
+    return access(path_.c_str(), F_OK) == 0;
+}
 
 std::optional<Fd> PinDirectory::open(const std::string& name) const {
     Fd fd(bpf_obj_get((path_ / name).c_str()));
@@ -79,7 +81,8 @@ void PinDirectory::unpin(const std::string& name) const {
 std::vector<std::string> PinDirectory::names() const {
     std::vector<std::string> names;
     std::error_code ignored;  // a directory that is not there has no names
-    for (const auto& entry : std::filesystem::directory_iterator(path_, ignored)) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(path_, ignored))
+        names.push_back(entry.path().filename());
     return names;
 }
 

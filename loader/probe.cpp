@@ -70,7 +70,8 @@ Feature probe_live_frames(int program) {
 
 // Without the loader, which wants the kernel's types for what else is in its object.
 Feature probe_bpf() {
-    constexpr std::array<bpf_insn, 2> kPass = {{{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
+    constexpr std::array<bpf_insn, 2> kPass = {
+        {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
     const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_pass", "GPL", kPass.data(), kPass.size(), nullptr));
     return answer(program ? 0 : -errno);
 }

@@ -29,11 +29,11 @@ enum fdb_flags {
 };
 
 struct fdb_entry {
-	__u32 slot; /* of the port, in the devices map; 0 for a local entry of the bridge itself */
-	__u8 flags; /* enum fdb_flags */
+	__u32 slot;      /* of the port, in the devices map; 0 for a local entry of the bridge itself */
+	__u8 flags;      /* enum fdb_flags */
 	__u8 distrusted; /* a byte of its own: it is a plain store */
 	__u8 reserved[2];
-	__u64 shown_ns; /* CLOCK_MONOTONIC_COARSE of the last frame from it that was passed to refresh the kernel; 0: none yet */
+	__u64 shown_ns; /* CLOCK_MONOTONIC_COARSE of its last frame passed to refresh the kernel; 0: none */
 };
 UNDERPASS_SIZE(struct fdb_entry, 16);
 

@@ -17,15 +17,15 @@
 	X(LEFT_TO_KERNEL, "left-to-kernel", "the port it came in by is left to the kernel (see `underpass check`)")    \
 	X(SOURCE_UNKNOWN, "source-unknown", "its source is not in the FDB yet: the kernel learns it")                  \
 	X(SOURCE_MOVED, "source-moved", "its source was at another port: the kernel moves it")                         \
-	X(PULSE, "pulse", "the first frame of a source, and one per interval, keeps the kernel's own FDB right")                          \
+	X(PULSE, "pulse", "the first frame of a source, and one per interval, keeps the kernel's own FDB right")       \
 	X(MULTICAST, "multicast", "goes to a group or to everyone: the kernel floods it")                              \
 	X(ARP, "arp", "is ARP: the kernel may answer or suppress it")                                                  \
 	X(ND, "nd", "is IPv6 neighbour discovery: the kernel may answer or suppress it")                               \
-	X(VLAN_UPPER, "vlan-upper", "is tagged, and a VLAN device may take it before the bridge does")                       \
+	X(VLAN_UPPER, "vlan-upper", "is tagged, and a VLAN device may take it before the bridge does")                 \
 	X(TO_HOST, "to-host", "is for the host itself")                                                                \
 	X(DESTINATION_UNKNOWN, "destination-unknown", "its destination is not in the FDB: the kernel floods it")       \
 	X(DESTINATION_UNCONFIRMED, "destination-unconfirmed",                                                          \
-	  "its destination has not sent a frame since its FDB entry changed, so the port is not certain")             \
+	  "its destination has not sent a frame since its FDB entry changed, so the port is not certain")              \
 	X(DESTINATION_MOVED, "destination-moved", "its destination was just seen at another port")                     \
 	X(SAME_PORT, "same-port", "its destination is at the port it came in by")                                      \
 	X(ISOLATED, "isolated", "goes from an isolated port to another")                                               \
@@ -38,7 +38,7 @@ enum reason {
 #define X(symbol, name, sentence) REASON_##symbol,
 	REASONS(X)
 #undef X
-		REASON_COUNT,
+	    REASON_COUNT,
 };
 
 #endif

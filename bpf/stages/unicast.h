@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* unicast: is it a frame for one port? Groups and broadcasts are flooded; ARP and neighbour discovery a port may suppress
- * or answer: all of that is the kernel's.
+/* unicast: is it a frame for one port? Groups and broadcasts are flooded; ARP and neighbour discovery a port may
+ * suppress or answer: all of that is the kernel's.
  *
  * In: a frame that is to be bridged. Mirrors br_handle_frame_finish. */
 #ifndef UNDERPASS_BPF_STAGES_UNICAST_H

@@ -53,7 +53,7 @@ std::uint16_t size16(std::size_t size) {
 std::uint16_t checksum(const Frame& pseudo, const Frame& bytes) {
     std::uint32_t sum = 0;
     for (const Frame* part : {&pseudo, &bytes})
-        for (std::size_t i = 0; i < part->size(); i++) sum += i % 2 == 0 ? (*part)[i] << 8U : (*part)[i];
+        for (std::size_t i = 0; i < part->size(); i++) sum += std::uint32_t{(*part)[i]} << (i % 2 == 0 ? 8 : 0);
     while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
     return static_cast<std::uint16_t>(~sum);
 }

@@ -25,7 +25,7 @@ namespace {
 
 constexpr int kBufferSize = 16 << 20;
 constexpr std::size_t kLongest = 65536 + 64;
-constexpr std::size_t kTagOffset = 2 * ETH_ALEN;
+constexpr std::size_t kTagOffset = std::size_t{2} * ETH_ALEN;
 
 void set_option(int fd, int level, int name, int value) {
     if (::setsockopt(fd, level, name, &value, sizeof(value)) != 0) throw_errno(errno, "set up a packet socket");

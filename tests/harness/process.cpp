@@ -106,6 +106,7 @@ std::string Finished::text() const {
 Child::Child(const lab::Namespace& where, const std::vector<std::string>& command)
     : out_(make_file("out")), err_(make_file("err")) {
     std::vector<char*> words;
+    words.reserve(command.size() + 1);
     for (const auto& word : command) words.push_back(const_cast<char*>(word.c_str()));
     words.push_back(nullptr);
     pid_ = ::fork();

@@ -170,9 +170,9 @@ TEST_F(BadWordsTest, NoPrivilege) {
 TEST_F(BadInputTest, NoBpfFileSystem) {
     const lab::Namespace& host = make("host");
     host.run([] { lab::create_bridge("br0"); });
-    const Command without = {"unshare", "-m", "sh", "-c",
-                             "mount -t tmpfs none /sys/fs/bpf && exec setpriv --bounding-set=-sys_admin "
-                             "--inh-caps=-sys_admin \"$0\" \"$@\""};
+    const std::string unmounted = "mount -t tmpfs none /sys/fs/bpf && exec ";
+    const std::string powerless = R"(setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$0" "$@")";
+    const Command without = {"unshare", "-m", "sh", "-c", unmounted + powerless};
     expect_refused(host, with_program(without, {"up", "br0"}), kFailed, {"BPF file system", "/sys/fs/bpf"});
     expect_refused(host, with_program(without, {"run", "--all"}), kFailed, {"BPF file system", "/sys/fs/bpf"});
 }

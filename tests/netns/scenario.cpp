@@ -6,6 +6,8 @@
 #include <array>
 #include <random>
 
+#include "overloaded.h"
+
 namespace underpass::test {
 
 namespace {
@@ -187,10 +189,10 @@ private:
             case 1: return step(SetPort{port, port_options()});
             case 2:
             case 3: {
-                constexpr std::array<PortState, 5> states = {PortState::disabled, PortState::listening,
-                                                             PortState::learning, PortState::forwarding,
-                                                             PortState::blocking};
-                return step(SetPort{port, {.state = states[below(states.size())]}});
+                constexpr std::array<PortState, 5> kStates = {PortState::disabled, PortState::listening,
+                                                              PortState::learning, PortState::forwarding,
+                                                              PortState::blocking};
+                return step(SetPort{port, {.state = kStates[below(kStates.size())]}});
             }
             case 4: return step(SetUp{port, false});
             case 5: return step(SetUp{port, true});
@@ -198,9 +200,9 @@ private:
             case 7: return step(Join{port});
             case 8: return step(SetMtu{port, static_cast<std::uint32_t>(chance(50) ? kUsualMtu : 600 + below(1200))});
             case 9: {
-                constexpr std::array<lab::FdbKind, 4> kinds = {lab::FdbKind::dynamic, lab::FdbKind::fixed,
-                                                               lab::FdbKind::sticky, lab::FdbKind::local};
-                return step(SetFdb{port, any_host().mac, kinds[below(kinds.size())]});
+                constexpr std::array<lab::FdbKind, 4> kKinds = {lab::FdbKind::dynamic, lab::FdbKind::fixed,
+                                                                lab::FdbKind::sticky, lab::FdbKind::local};
+                return step(SetFdb{port, any_host().mac, kKinds[below(kKinds.size())]});
             }
             case 10: return step(DeleteFdb{port, any_host().mac});
             case 11: return step(FlushFdb{chance(50) ? std::optional(port) : std::nullopt});
@@ -245,11 +247,6 @@ const char* text(lab::FdbKind kind) {
     }
     return "";
 }
-
-template <class... Kinds>
-struct Overloaded : Kinds... {
-    using Kinds::operator()...;
-};
 
 }  // namespace
 

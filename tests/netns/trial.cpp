@@ -215,7 +215,7 @@ double percentile(std::vector<double> values, double part) {
     return values[std::clamp<std::size_t>(rank, 1, values.size()) - 1];
 }
 
-std::string summary(std::vector<double> each) {
+std::string summary(const std::vector<double>& each) {
     return fmt::format("min {:.2f}, median {:.2f}, 99th {:.2f}, max {:.2f} ms", percentile(each, 0),
                        percentile(each, 0.5), percentile(each, 0.99), percentile(each, 1));
 }

@@ -113,7 +113,7 @@ std::set<FdbKey> map_fdb(const lab::Namespace& host);
 std::set<FdbKey> kernel_fdb(const lab::Namespace& host);
 
 // "min 0.1, median 0.2, 99th 0.9, max 1.0 ms"
-std::string summary(std::vector<double> milliseconds_each);
+std::string summary(const std::vector<double>& milliseconds_each);
 double percentile(std::vector<double> values, double part);
 
 }  // namespace underpass::test

@@ -12,6 +12,7 @@
 
 #include "lab/ethtool.h"
 #include "netlink/dump.h"
+#include "overloaded.h"
 #include "sync/control.h"
 #include "sync/state.h"
 
@@ -31,13 +32,6 @@ std::string far_name(std::size_t port) {
 constexpr const char* kMarkerFrom = "m0";
 constexpr const char* kMarkerTo = "m1";
 constexpr int kQueues = 3;  // that a frame may wait in: a port's, the far end's, and one to spare
-
-template <class... Kinds>
-struct Overloaded : Kinds... {
-    using Kinds::operator()...;
-};
-template <class... Kinds>
-Overloaded(Kinds...) -> Overloaded<Kinds...>;  // clang before 17 wants to be told
 
 }  // namespace
 

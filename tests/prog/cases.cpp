@@ -4,7 +4,7 @@
 namespace underpass::test {
 
 bool Case::is_live(On hook) const {
-    const unsigned type = frame.at(12) << 8U | frame.at(13);
+    const unsigned type = unsigned{frame.at(12)} << 8U | frame.at(13);
     return hook == On::tc && ((type == 0x0800 && frame.size() < 14 + 20) || (type == 0x86dd && frame.size() < 14 + 40));
 }
 
@@ -20,13 +20,13 @@ Frame plain(std::size_t size) {
 }
 
 const std::vector<Case>& all_cases() {
-    static const std::vector<Case> kAll = [] {
+    static const std::vector<Case> cases = [] {
         std::vector<Case> all;
         for (auto* part : {&admit_cases, &source_cases, &bridge_cases, &netfilter_cases})
             for (auto& each : part()) all.push_back(std::move(each));
         return all;
     }();
-    return kAll;
+    return cases;
 }
 
 }  // namespace underpass::test

@@ -85,6 +85,23 @@ std::uint64_t shown_ns(Shown shown, std::uint64_t now) {
 
 }  // namespace
 
+const char* reason_name(std::uint32_t reason) {
+    static constexpr const char* kNames[] = {
+#define X(symbol, name, sentence) name,
+        REASONS(X)
+#undef X
+    };
+    return reason < REASON_COUNT ? kNames[reason] : "no reason at all";
+}
+
+std::string text(const Counted& counted) {
+    std::string result;
+    for (const auto& [what, count] : counted)
+        result += "slot " + std::to_string(what.first) + " " + reason_name(what.second) + ": " +
+                  std::to_string(count.first) + " frames, " + std::to_string(count.second) + " bytes\n";
+    return result;
+}
+
 LoadedPrograms::LoadedPrograms()
     : where_(net_.make("host")),
       in_(where_.run([] { return make_device("in"); })),

@@ -21,6 +21,11 @@ namespace underpass::test {
 
 // {slot, reason} -> what was counted, zeros left out.
 using Counted = std::map<std::pair<std::uint32_t, std::uint32_t>, std::pair<std::uint64_t, std::uint64_t>>;
+// A line for each.
+std::string text(const Counted& counted);
+
+// As `status` names it.
+const char* reason_name(std::uint32_t reason);
 
 class LoadedPrograms {
 public:

@@ -28,13 +28,14 @@ protected:
         loaded_->detach_xdp();
     }
 
+    // Attaching may take longer than a heartbeat counts, so the world, and its beat, come last.
     void attach(const World& world) {
-        loaded_->set(world);
         loaded_->where().run([this] {
             const PinDirectory pins = PinDirectory::of_this_namespace();
             pins.create();
             attach_tc(loaded_->programs(), pins, number(loaded_->in()));
         });
+        loaded_->set(world);
     }
 
     // Frames that were counted at the ingress device for this reason; waits for the first.
@@ -44,7 +45,10 @@ protected:
             const Counted all = loaded_->counted();
             const auto found = all.find({kInSlot, reason});
             if (found != all.end()) return found->second.first;
-            if (std::chrono::steady_clock::now() > end) return 0;
+            if (std::chrono::steady_clock::now() > end) {
+                ADD_FAILURE() << "not one frame; but\n" << text(all);
+                return 0;
+            }
             std::this_thread::sleep_for(5ms);
         }
     }
@@ -79,18 +83,18 @@ TEST_F(Live, ATagBesideTheBytesIsATag) {
     loaded_->where().run([] { lab::wait_until_running("in-far"); });
     World world;
     world.in.flags |= DEVICE_VLAN_UPPERS;
-    attach(world);
     const FrameSocket far(loaded_->where(), "in-far");
+    attach(world);
     far.send(between_hosts(Vlan{.vid = 5}, {IPv4{}, UDP{}}));
     EXPECT_EQ(counted(REASON_VLAN_UPPER), 1U);
 }
 
 // ... and the length that is held against the MTU is that without it.
 TEST_F(Live, ATagBesideTheBytesDoesNotMakeAFrameTooBig) {
-    attach({});
     loaded_->where().run([] { lab::wait_until_running("in-far"); });
     FrameSocket far(loaded_->where(), "in-far");
     FrameSocket out(loaded_->where(), "out-far");
+    attach({});
     const Frame longest = between_hosts(Vlan{.vid = 5}, {IPv4{}, UDP{}, Payload{1514 - 14 - 28}});
     far.send(longest);
     EXPECT_EQ(out.receive_count(1, 5s), std::vector<Frame>{longest});

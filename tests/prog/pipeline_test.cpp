@@ -27,23 +27,6 @@ void PrintTo(const Known& known, std::ostream* out) {
 
 namespace {
 
-const char* reason_name(std::uint32_t reason) {
-    static constexpr const char* kNames[] = {
-#define X(symbol, name, sentence) name,
-        REASONS(X)
-#undef X
-    };
-    return reason < REASON_COUNT ? kNames[reason] : "no reason at all";
-}
-
-std::string text(const Counted& counted) {
-    std::string result;
-    for (const auto& [what, count] : counted)
-        result += "slot " + std::to_string(what.first) + " " + reason_name(what.second) + ": " +
-                  std::to_string(count.first) + " frames, " + std::to_string(count.second) + " bytes\n";
-    return result;
-}
-
 // What the case must leave in the counters: the last hook counts everything, the one before it what it forwards.
 Counted expected_count(const Case& each, On hook, const World& world) {
     const reason reason = each.reason_on(hook);
@@ -93,10 +76,8 @@ protected:
         if (!loaded_) loaded_ = std::make_unique<LoadedPrograms>();
     }
 
-    static std::unique_ptr<LoadedPrograms> loaded_;
+    static inline std::unique_ptr<LoadedPrograms> loaded_;
 };
-
-std::unique_ptr<LoadedPrograms> Pipeline::loaded_;
 
 TEST_P(Pipeline, Case) {
     const auto& [hook, each] = GetParam();
@@ -145,8 +126,7 @@ TEST(Coverage, XdpPassesForWhatTheCaseChanged) {
     for (const auto& each : all_cases()) {
         const bool group = (destination_of(each.frame).bytes[0] & 1) != 0;
         if (!each.runs_on(On::xdp) || each.reason_on(On::xdp) == REASON_FORWARDED || each.given == nullptr || group ||
-            each.reason == REASON_SOURCE_INVALID ||
-            each.frame.size() > World{}.out.max_len)
+            each.reason == REASON_SOURCE_INVALID || each.frame.size() > World{}.out.max_len)
             continue;
         loaded.set({});
         EXPECT_EQ(loaded.run(On::xdp, each).action, XDP_REDIRECT) << each.description;

@@ -18,9 +18,9 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(Config, GoodFiles) {
-    constexpr auto automatic = HookChoice::automatic;
-    constexpr auto tc = HookChoice::tc;
-    constexpr auto xdp = HookChoice::xdp;
+    constexpr auto kAutomatic = HookChoice::automatic;
+    constexpr auto kTc = HookChoice::tc;
+    constexpr auto kXdp = HookChoice::xdp;
     struct Row {
         const char* text;
         Selection selection;
@@ -32,15 +32,15 @@ TEST(Config, GoodFiles) {
         {"---\n", {}},
         {"{}\n", {}},
         {"bridges: []\n", {}},
-        {"bridges: [br0]\n", {.bridges = {{"br0", automatic}}}},
-        {"bridges:\n  - br0\n  - br1\nhook: tc\n", {.bridges = {{"br0", tc}, {"br1", tc}}}},
-        {"bridges: [{name: br0, hook: xdp}, br1]\nhook: tc\n", {.bridges = {{"br0", xdp}, {"br1", tc}}}},
-        {"bridges: [{name: br0}]\n", {.bridges = {{"br0", automatic}}}},
-        {"bridges: [123456789012345]\n", {.bridges = {{"123456789012345", automatic}}}},
-        {"all: true\n", {.all = automatic}},
-        {"all: true\nhook: xdp\n", {.all = xdp}},
+        {"bridges: [br0]\n", {.bridges = {{"br0", kAutomatic}}}},
+        {"bridges:\n  - br0\n  - br1\nhook: tc\n", {.bridges = {{"br0", kTc}, {"br1", kTc}}}},
+        {"bridges: [{name: br0, hook: xdp}, br1]\nhook: tc\n", {.bridges = {{"br0", kXdp}, {"br1", kTc}}}},
+        {"bridges: [{name: br0}]\n", {.bridges = {{"br0", kAutomatic}}}},
+        {"bridges: [123456789012345]\n", {.bridges = {{"123456789012345", kAutomatic}}}},
+        {"all: true\n", {.all = kAutomatic}},
+        {"all: true\nhook: xdp\n", {.all = kXdp}},
         {"all: false\nhook: xdp\n", {}},
-        {"all: true\nhook: tc\nbridges: [{name: br0, hook: auto}]\n", {.all = tc, .bridges = {{"br0", automatic}}}},
+        {"all: true\nhook: tc\nbridges: [{name: br0, hook: auto}]\n", {.all = kTc, .bridges = {{"br0", kAutomatic}}}},
         {"fdb_size: 1\n", {}, 1},
         {"fdb_size: 16777216\n", {}, 16777216},
     };

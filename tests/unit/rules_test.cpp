@@ -90,12 +90,12 @@ TEST(Rules, PlainHost) {
 TEST(Rules, EachPortAttribute) {
     [[maybe_unused]] const auto [state, hairpin, isolated, locked, mab, learning, neigh_suppress, vlan_tunnel,
                                  mrp_ring_open, mrp_in_open, backup_port, backup_nexthop, unknown] = PortAttributes{};
-    constexpr std::uint32_t both = DEVICE_FORWARDING | DEVICE_LEARNS;
+    constexpr std::uint32_t kBoth = DEVICE_FORWARDING | DEVICE_LEARNS;
     check({
-        {.what = "disabled", .change = [](Host& h) { port(h).state = PortState::disabled; }, .lost = both},
-        {.what = "listening", .change = [](Host& h) { port(h).state = PortState::listening; }, .lost = both},
+        {.what = "disabled", .change = [](Host& h) { port(h).state = PortState::disabled; }, .lost = kBoth},
+        {.what = "listening", .change = [](Host& h) { port(h).state = PortState::listening; }, .lost = kBoth},
         {.what = "learning", .change = [](Host& h) { port(h).state = PortState::learning; }, .lost = DEVICE_FORWARDING},
-        {.what = "blocking", .change = [](Host& h) { port(h).state = PortState::blocking; }, .lost = both},
+        {.what = "blocking", .change = [](Host& h) { port(h).state = PortState::blocking; }, .lost = kBoth},
         {.what = "hairpin: its frames are same-port, the kernel's", .change = [](Host& h) { port(h).hairpin = true; }},
         {.what = "isolated", .change = [](Host& h) { port(h).isolated = true; }, .gained = DEVICE_ISOLATED},
         {.what = "locked", .change = [](Host& h) { port(h).locked = true; }, .lost = DEVICE_LEARNS},
@@ -529,26 +529,26 @@ TEST(Rules, Selection) {
         return result;
     };
     using Choices = std::map<std::string, HookChoice>;
-    constexpr auto automatic = HookChoice::automatic;
-    constexpr auto tc = HookChoice::tc;
-    constexpr auto xdp = HookChoice::xdp;
+    constexpr auto kAutomatic = HookChoice::automatic;
+    constexpr auto kTc = HookChoice::tc;
+    constexpr auto kXdp = HookChoice::xdp;
     EXPECT_EQ(chosen({}), Choices{});
-    EXPECT_EQ(chosen({.bridges = {{"br1", xdp}}}), (Choices{{"br1", xdp}}));
-    EXPECT_EQ(chosen({.bridges = {{"br9", xdp}}}), Choices{});
-    EXPECT_EQ(chosen({.bridges = {{"eth1", xdp}}}), Choices{}) << "not a bridge";
-    EXPECT_EQ(chosen({.all = tc}), (Choices{{"br0", tc}, {"br1", tc}, {"br2", tc}}));
-    EXPECT_EQ(chosen({.all = automatic, .except = {"br1"}}), (Choices{{"br0", automatic}, {"br2", automatic}}));
-    EXPECT_EQ(chosen({.all = automatic, .bridges = {{"br1", xdp}}}),
-              (Choices{{"br0", automatic}, {"br1", xdp}, {"br2", automatic}}));
-    EXPECT_EQ(chosen({.all = automatic, .bridges = {{"br1", xdp}}, .except = {"br1", "br2"}}),
-              (Choices{{"br0", automatic}, {"br1", xdp}}))
+    EXPECT_EQ(chosen({.bridges = {{"br1", kXdp}}}), (Choices{{"br1", kXdp}}));
+    EXPECT_EQ(chosen({.bridges = {{"br9", kXdp}}}), Choices{});
+    EXPECT_EQ(chosen({.bridges = {{"eth1", kXdp}}}), Choices{}) << "not a bridge";
+    EXPECT_EQ(chosen({.all = kTc}), (Choices{{"br0", kTc}, {"br1", kTc}, {"br2", kTc}}));
+    EXPECT_EQ(chosen({.all = kAutomatic, .except = {"br1"}}), (Choices{{"br0", kAutomatic}, {"br2", kAutomatic}}));
+    EXPECT_EQ(chosen({.all = kAutomatic, .bridges = {{"br1", kXdp}}}),
+              (Choices{{"br0", kAutomatic}, {"br1", kXdp}, {"br2", kAutomatic}}));
+    EXPECT_EQ(chosen({.all = kAutomatic, .bridges = {{"br1", kXdp}}, .except = {"br1", "br2"}}),
+              (Choices{{"br0", kAutomatic}, {"br1", kXdp}}))
         << "what is named counts more than what is excepted";
     EXPECT_EQ(chosen({.except = {"br1"}}), Choices{});
 
     EXPECT_TRUE(Selection{}.empty());
     EXPECT_TRUE((Selection{.except = {"br1"}}.empty()));
-    EXPECT_FALSE((Selection{.all = tc}.empty()));
-    EXPECT_FALSE((Selection{.bridges = {{"br1", tc}}}.empty()));
+    EXPECT_FALSE((Selection{.all = kTc}.empty()));
+    EXPECT_FALSE((Selection{.bridges = {{"br1", kTc}}}.empty()));
 }
 
 struct FdbRow {

@@ -39,6 +39,7 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is thrown where words cannot even be printed ends the program
 int main(int argc, char** argv) {
     CLI::App app{kAbout, "underpass"};
     app.set_version_flag("--version", "underpass " UNDERPASS_VERSION);

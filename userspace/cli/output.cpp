@@ -13,14 +13,14 @@ namespace underpass {
 namespace {
 
 std::string scaled(std::uint64_t number, const std::string& unit) {
-    constexpr std::array<const char*, 6> prefixes = {"", "k", "M", "G", "T", "P"};
+    constexpr std::array<const char*, 6> kPrefixes = {"", "k", "M", "G", "T", "P"};
     double value = static_cast<double>(number);
     std::size_t prefix = 0;
-    while (value >= 1000 && prefix + 1 < prefixes.size()) {
+    while (value >= 1000 && prefix + 1 < kPrefixes.size()) {
         value /= 1000;
         prefix++;
     }
-    const std::string suffix = prefixes[prefix] + unit;
+    const std::string suffix = kPrefixes[prefix] + unit;
     const std::string digits = prefix == 0 ? std::to_string(number) : fmt::format("{:.1f}", value);
     return suffix.empty() ? digits : digits + " " + suffix;
 }

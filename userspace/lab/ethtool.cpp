@@ -22,14 +22,14 @@ bool starts_with_any(const std::string& name, std::initializer_list<std::string_
 
 // What a word of ethtool's own stands for among the kernel's names.
 bool belongs_to(const std::string& group, const std::string& name) {
-    static const std::map<std::string, std::string> kShort = {
+    static const std::map<std::string, std::string> short_names = {
         {"tcp-segmentation-offload", "tso"}, {"generic-segmentation-offload", "gso"},
         {"generic-receive-offload", "gro"},  {"tx-checksumming", "tx"},
         {"rx-checksumming", "rx"},           {"scatter-gather", "sg"},
         {"rx-vlan-offload", "rxvlan"},       {"tx-vlan-offload", "txvlan"},
     };
-    const auto found = kShort.find(group);
-    const std::string& word = found == kShort.end() ? group : found->second;
+    const auto found = short_names.find(group);
+    const std::string& word = found == short_names.end() ? group : found->second;
     if (word == "tso") return name.starts_with("tx-tcp") && name.ends_with("-segmentation");
     if (word == "gso") return name == "tx-generic-segmentation";
     if (word == "gro") return name == "rx-gro";

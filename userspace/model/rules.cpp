@@ -54,9 +54,9 @@ std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& brid
 
 // A device on top of the bridge that takes frames for an address of its own.
 const Link* device_on_top(const Host& host, const Link& bridge) {
-    constexpr std::array<std::string_view, 4> kinds = {"macvlan", "macvtap", "ipvlan", "ipvtap"};
+    constexpr std::array<std::string_view, 4> kKinds = {"macvlan", "macvtap", "ipvlan", "ipvtap"};
     for (const auto& [index, link] : host.links)
-        if (link.lower == bridge.index && !link.lower_netnsid && contains(kinds, link.kind)) return &link;
+        if (link.lower == bridge.index && !link.lower_netnsid && contains(kKinds, link.kind)) return &link;
     return nullptr;
 }
 
@@ -81,8 +81,9 @@ std::string port_refusal(const Host& host, const Link& link) {
     if (!port.unknown.empty())
         return fmt::format("it has attributes that this version does not know (IFLA_BRPORT_* {})",
                            fmt::join(port.unknown, ", "));
-    constexpr std::array<std::string_view, 6> kinds = {"", "veth", "tun", "bond", "vlan", "dummy"};
-    if (!contains(kinds, link.kind)) return fmt::format("devices of kind {} are not supported as ports yet", link.kind);
+    constexpr std::array<std::string_view, 6> kKinds = {"", "veth", "tun", "bond", "vlan", "dummy"};
+    if (!contains(kKinds, link.kind))
+        return fmt::format("devices of kind {} are not supported as ports yet", link.kind);
     if (link.arp_type != ARPHRD_ETHER) return "it is not an Ethernet device";
     if (link.switchdev) return "it is a port of a hardware switch, which forwards by itself";
     if (port.vlan_tunnel) return "vlan_tunnel is on";

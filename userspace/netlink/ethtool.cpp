@@ -53,12 +53,12 @@ std::vector<std::string> Ethtool::feature_names() const {
     call(strings, "name the features of ");
     std::vector<std::string> names;
     for (std::uint32_t i = 0; i < count; i++)
-        names.emplace_back(reinterpret_cast<const char*>(strings->data) + i * ETH_GSTRING_LEN);
+        names.emplace_back(reinterpret_cast<const char*>(strings->data) + std::size_t{i} * ETH_GSTRING_LEN);
     return names;
 }
 
 std::vector<bool> Ethtool::active_features(std::size_t count) const {
-    std::vector<std::uint32_t> words(sizeof(ethtool_gfeatures) / 4 + blocks(count) * 4);
+    std::vector<std::uint32_t> words(sizeof(ethtool_gfeatures) / 4 + std::size_t{blocks(count)} * 4);
     auto* features = reinterpret_cast<ethtool_gfeatures*>(words.data());
     features->cmd = ETHTOOL_GFEATURES;
     features->size = blocks(count);
@@ -77,7 +77,7 @@ std::map<std::string, bool> Ethtool::features() const {
 }
 
 void Ethtool::set_features(const std::map<std::size_t, bool>& wanted, std::size_t count) const {
-    std::vector<std::uint32_t> words(sizeof(ethtool_sfeatures) / 4 + blocks(count) * 2);
+    std::vector<std::uint32_t> words(sizeof(ethtool_sfeatures) / 4 + std::size_t{blocks(count)} * 2);
     auto* features = reinterpret_cast<ethtool_sfeatures*>(words.data());
     features->cmd = ETHTOOL_SFEATURES;
     features->size = blocks(count);

@@ -111,7 +111,9 @@ void dump_hooks(NetlinkSocket& socket, std::uint16_t command, Netfilter& netfilt
 
 // Of hooks in the IP families: all but those of a device. A rule for the host's own packets, too, may need connections:
 // they are then tracked, and fragments put together, where br_netfilter shows a frame between two ports.
-bool sees_bridged(const NftHook& hook) { return hook.hook != NF_INET_INGRESS; }
+bool sees_bridged(const NftHook& hook) {
+    return hook.hook != NF_INET_INGRESS;
+}
 
 const char* family_name(std::uint8_t family) {
     switch (family) {

@@ -20,7 +20,7 @@ namespace underpass {
 namespace {
 
 // The kernel makes dump messages of up to 32 KiB when the reader's buffer allows; a single one may be bigger.
-constexpr std::size_t kReceiveSize = 128 * 1024;
+constexpr std::size_t kReceiveSize = std::size_t{128} * 1024;
 // 10,000 FDB events at once must fit: about 400 bytes of kernel memory each.
 constexpr int kEventBuffer = 16 * 1024 * 1024;
 // A table that changes on every one of so many reads is under a storm; the caller tries again later.

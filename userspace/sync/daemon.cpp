@@ -280,6 +280,7 @@ private:
         if (options_.all) words.insert(words.end(), {"--all", "--hook", name(*options_.all)});
         if (options_.background) words.emplace_back("--background");
         std::vector<char*> arguments;
+        arguments.reserve(words.size() + 1);
         for (std::string& word : words) arguments.push_back(word.data());
         arguments.push_back(nullptr);
         spdlog::info("executing {} anew", own_file_.string());

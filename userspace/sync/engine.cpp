@@ -23,13 +23,13 @@ constexpr std::chrono::milliseconds kAudit{1000};  // what makes no events is lo
 constexpr std::chrono::milliseconds kRedumpFirst{50}, kRedumpLast{60000};  // between dumps that raced with removals
 
 NetlinkSocket route_event_socket() {
-    constexpr std::array<std::uint32_t, 3> groups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC};
-    return NetlinkSocket(NETLINK_ROUTE, groups);
+    constexpr std::array<std::uint32_t, 3> kGroups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC};
+    return NetlinkSocket(NETLINK_ROUTE, kGroups);
 }
 
 NetlinkSocket filter_event_socket() {
-    constexpr std::array<std::uint32_t, 1> groups = {NFNLGRP_NFTABLES};
-    return NetlinkSocket(NETLINK_NETFILTER, groups);
+    constexpr std::array<std::uint32_t, 1> kGroups = {NFNLGRP_NFTABLES};
+    return NetlinkSocket(NETLINK_NETFILTER, kGroups);
 }
 
 std::optional<NetlinkSocket> driver_event_socket() {
@@ -304,6 +304,7 @@ void Engine::audit(Clock::time_point now) {
     for (const auto& [index, bridge] : plan_) looked_at.insert(index);
     const auto look = [&] {
         std::vector<std::tuple<Link, DriverFacts, TrafficControl>> facts;
+        facts.reserve(looked_at.size());
         for (const Ifindex device : looked_at)
             facts.emplace_back(host().links.at(device), mirror_.host().drivers[device],
                                mirror_.host().traffic_control[device]);

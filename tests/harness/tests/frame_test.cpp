@@ -13,7 +13,7 @@ namespace {
 // The one's complement sum of a right header, its checksum included, is all ones.
 std::uint16_t sum(const Frame& frame, std::size_t from, std::size_t size, std::uint32_t start = 0) {
     std::uint32_t total = start;
-    for (std::size_t i = 0; i < size; i++) total += i % 2 == 0 ? frame.at(from + i) << 8U : frame.at(from + i);
+    for (std::size_t i = 0; i < size; i++) total += std::uint32_t{frame.at(from + i)} << (i % 2 == 0 ? 8 : 0);
     while (total >> 16 != 0) total = (total & 0xffff) + (total >> 16);
     return static_cast<std::uint16_t>(total);
 }
@@ -79,7 +79,7 @@ TEST(Frame, DifferenceSaysWhere) {
 }
 
 TEST(Frame, RefusesWhatIsNoAddress) {
-    EXPECT_THROW(Frame(Ethernet{} / IPv4{.source = "10.0.0"}), std::invalid_argument);
+    EXPECT_THROW((void)Frame(Ethernet{} / IPv4{.source = "10.0.0"}), std::invalid_argument);
 }
 
 }  // namespace

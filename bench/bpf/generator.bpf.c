@@ -12,7 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "bench/frame_template.h"
+#include "bench/bpf/frame_template.h"
 
 const volatile __u32 egress_ifindex;
 const volatile __u32 template_count = 1;
