@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "facts.h"
+#include "foreign_xdp.h"
 #include "lab/ethtool.h"
 #include "loader/error.h"
 #include "loader/pin.h"
@@ -260,52 +261,13 @@ TEST_F(BadWordsTest, TwoCommandsAtOnce) {
     }
 }
 
-// An XDP program of somebody else that shares the device with none.
-class ForeignXdp {
-public:
-    ForeignXdp(const lab::Namespace& where, const std::string& device, std::uint32_t mode)
-        : where_(where), mode_(mode) {
-        constexpr std::array<bpf_insn, 2> kPass = {
-            {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
-        const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "somebodys", "GPL", kPass.data(), kPass.size(), nullptr));
-        if (!program) throw_errno(errno, "load an XDP program");
-        where_.run([&] {
-            ifindex_ = static_cast<int>(number(lab::ifindex(device)));
-            if (const int result = bpf_xdp_attach(ifindex_, program.get(), mode_, nullptr); result != 0)
-                throw_errno(result, "attach an XDP program to " + device);
-        });
-    }
-    ForeignXdp(const ForeignXdp&) = delete;
-    ForeignXdp& operator=(const ForeignXdp&) = delete;
-    ~ForeignXdp() {
-        where_.run([this] { bpf_xdp_detach(ifindex_, mode_, nullptr); });
-    }
-
-    bool is_there() const {
-        return where_.run([this] {
-            std::uint32_t id = 0;
-            bpf_xdp_query_id(ifindex_, static_cast<int>(mode_), &id);
-            bpf_prog_info info = {};
-            std::uint32_t size = sizeof(info);
-            const Fd program(bpf_prog_get_fd_by_id(id));
-            return program && bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0 &&
-                   std::string(info.name) == "somebodys";
-        });
-    }
-
-private:
-    const lab::Namespace& where_;
-    std::uint32_t mode_;
-    int ifindex_ = 0;
-};
-
 TEST_F(BadInputTest, AnotherXdpProgram) {
     for (const std::uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
         SCOPED_TRACE(mode == XDP_FLAGS_DRV_MODE ? "native" : "generic");
         Net net;
         Trial trial(net, "xdp");
         const Facts before = settled(trial.host());
-        std::optional<ForeignXdp> foreign(std::in_place, trial.host(), "a", mode);
+        std::optional<ForeignXdp> foreign(std::in_place, trial.host(), "a", mode, XDP_PASS);
         const std::string reason = "another XDP program is on it";
         expect_refused_words(trial.host(), {"up", "br0", "--hook", "xdp"}, kFailed,
                              {"br0", "port a", reason, "--hook auto"});
@@ -335,7 +297,7 @@ TEST_F(BadInputTest, AnotherXdpProgram) {
 
 TEST_F(BadInputTest, AnotherXdpProgramStays) {
     Trial trial(net(), "xdp");
-    const ForeignXdp foreign(trial.host(), "a", XDP_FLAGS_DRV_MODE);
+    const ForeignXdp foreign(trial.host(), "a", XDP_FLAGS_DRV_MODE, XDP_PASS);
     const Facts before = settled(trial.host());
     expect_ok(underpass(trial.host(), {"up", "br0"}));
     expect_ok(underpass(trial.host(), {"down"}));

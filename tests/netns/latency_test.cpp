@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // How long a frame can go wrong after the kernel's state changed. A host that moves: not at all, from its first frame
 // on. Everything else, which only the daemon can tell the programs: less than 10 ms at the 99th percentile.
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <stdexcept>
 #include <stop_token>
 #include <thread>
 
+#include "lab/ethtool.h"
+#include "loader/error.h"
 #include "trial.h"
 
 namespace underpass::test {
@@ -217,6 +225,62 @@ TEST_P(LatencyTest, ChangesAreObeyedInAStorm) {
     if (!is_emulated()) {
         EXPECT_LT(percentile(late, 0.9), kAllowedMs);
     }
+}
+
+// Once in a while one frame of a source goes the kernel's way, which is longer: those behind it stay behind it, also
+// where many come at once, as the segments of one send() that the device does not take whole.
+TEST_P(LatencyTest, FramesStayInOrderAtAPulse) {
+    constexpr std::size_t kBurst = 48, kPayload = 22;
+    Trial trial(net(), GetParam());
+    // Forgets after 2 s, so there are several pulses in each of them.
+    ASSERT_TRUE(run(trial.host(), {"ip", "link", "set", "br0", "type", "bridge", "ageing_time", "200"}).ok());
+    const lab::Namespace far = lab::Namespace::open(name_for_this_test("a", 40));
+    MacAddr source;
+    const Fd socket = far.run([&source] {
+        lab::set_features("a", {{"tx-udp-segmentation", false}});
+        lab::add_address("a", "10.9.0.1/24");
+        source = lab::mac("a");
+        Fd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        const int size = kPayload;
+        sockaddr_in to = {};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(Trial::kNumberedPort);
+        to.sin_addr.s_addr = htonl(0x0a090002);  // 10.9.0.2
+        if (::setsockopt(fd.get(), SOL_UDP, UDP_SEGMENT, &size, sizeof(size)) != 0 ||
+            ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0)
+            throw_errno(errno, "prepare a socket that sends bursts");
+        return fd;
+    });
+    // Frames for the device itself go straight into its namespace from TC: no way is shorter.
+    const MacAddr destination = lab::Namespace::open(name_for_this_test("b", 40)).run([] { return lab::mac("b"); });
+    ASSERT_TRUE(run(far, {"ip", "neigh", "add", "10.9.0.2", "lladdr", destination.text(), "dev", "a"}).ok());
+    trial.up();
+    trial.introduce(trial.a(), source);
+    const auto before = trial.share();
+    const OnOneCpu here;
+    std::size_t sent = 0, out_of_order = 0;
+    for (int burst = 0; burst < scaled(400); burst++) {
+        if (burst % 10 == 0) trial.introduce(trial.b(), destination);  // it too is to be remembered
+        trial.b().discard();
+        std::vector<std::uint8_t> bytes(kBurst * kPayload);
+        for (std::uint32_t i = 0; i < kBurst; i++) std::memcpy(&bytes[i * kPayload], &i, sizeof(i));
+        ASSERT_EQ(::send(socket.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+        const auto frames = trial.b().receive_until(
+            [&](const auto& all) { return Trial::numbers(all, source).size() >= kBurst; }, milliseconds(1000));
+        const auto numbers = Trial::numbers(frames, source);
+        ASSERT_EQ(numbers.size(), kBurst) << "in burst " << burst;
+        for (std::uint32_t i = 0; i < kBurst; i++) out_of_order += numbers[i] == i ? 0 : 1;
+        sent += kBurst;
+        std::this_thread::sleep_for(milliseconds(10));
+    }
+    const auto after = trial.share();
+    const std::uint64_t slow = after.all - before.all - (after.fast - before.fast);
+    fmt::print("{} frames, {} of them by the kernel, {} not in their place\n", sent, slow, out_of_order);
+    if (!is_emulated()) {
+        EXPECT_GT(slow, 2U);
+        EXPECT_GT(after.fast - before.fast, sent * 9 / 10);
+    }
+    EXPECT_EQ(out_of_order, 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Hooks, LatencyTest, ::testing::Values("tc", "xdp"),

@@ -36,7 +36,7 @@ struct Rule {
     std::string name;
     Commands prepare;  // what forbids nothing yet
     Commands add, remove;
-    std::string reason;         // part of what `status` and `check` say
+    std::string reason;         // part of what `status` and `check` say; none: TC shows it the frames, and is fast
     std::string port = {};      // the port that is left to the kernel; none: the bridge
     bool br_netfilter = false;  // net.bridge.bridge-nf-call-*=1 from the beginning
     bool ipv6 = false;
@@ -97,6 +97,25 @@ Rule ebtables_rule(const std::string& name, const std::string& tool, const std::
         .name = name, .prepare = {}, .add = {with("-A")}, .remove = {with("-D")}, .reason = reason, .by_tool = true};
 }
 
+// A classic BPF program that drops UDP to port 9: the one classifier that both kernels have.
+Rule tc_rule(const std::string& name, const std::string& device, const std::string& direction,
+             const std::string& reason) {
+    const std::string drops_port_9 =
+        "8,40 0 0 12,21 0 5 2048,48 0 0 23,21 0 3 17,40 0 0 36,21 0 1 9,6 0 0 2,6 0 0 4294967295";
+    const auto filter = [&](const char* action) {
+        return Command{"tc", "filter", action, "dev", device, direction, "protocol", "all", "pref", "7"};
+    };
+    Command add = filter("add");
+    for (const auto& word : {std::string("bpf"), std::string("bytecode"), drops_port_9, std::string("da")})
+        add.push_back(word);
+    return {.name = name,
+            .prepare = {{"tc", "qdisc", "add", "dev", device, "clsact"}},
+            .add = {add},
+            .remove = {filter("del")},
+            .reason = reason,
+            .port = device};
+}
+
 std::vector<Rule> all_rules() {
     std::vector<Rule> rules;
     const Rule bridge = nft_rule("NftBridge", "bridge", "forward", "forward", "table bridge filter, chain forward");
@@ -148,6 +167,9 @@ std::vector<Rule> all_rules() {
     legacy6.ipv6 = true;
     legacy6.fast_again = false;
     rules.push_back(legacy6);
+
+    rules.push_back(tc_rule("TcIngress", "a", "ingress", "TC filters or programs of others see its frames"));
+    rules.push_back(tc_rule("TcEgress", "b", "egress", ""));
 
     // The rule is there, and frames are shown to it from then on.
     const auto switched_on = [](Rule rule, const std::string& name, const Command& on, const Command& off) {

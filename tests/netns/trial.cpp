@@ -29,13 +29,12 @@ namespace underpass::test {
 namespace {
 
 constexpr const char* kBridge = "br0";
-constexpr std::uint16_t kNumberedPort = 4000;
 constexpr std::size_t kPortOffset = 14 + 20 + 2, kNumberOffset = 14 + 20 + 8;  // behind Ethernet, IPv4 and UDP
 constexpr std::size_t kMostFrames = 4 << 20;
 
 std::optional<std::uint32_t> number_of(const Frame& frame, const MacAddr& source) {
     if (frame.size() < kNumberOffset + sizeof(std::uint32_t) || source_of(frame) != source) return std::nullopt;
-    if (frame[kPortOffset] != kNumberedPort >> 8 || frame[kPortOffset + 1] != (kNumberedPort & 0xff))
+    if (frame[kPortOffset] != Trial::kNumberedPort >> 8 || frame[kPortOffset + 1] != (Trial::kNumberedPort & 0xff))
         return std::nullopt;
     std::uint32_t number = 0;
     std::memcpy(&number, frame.data() + kNumberOffset, sizeof(number));
@@ -110,7 +109,7 @@ Frame Trial::numbered(const MacAddr& destination, std::uint32_t number, const Ma
     std::vector<std::uint8_t> bytes(22);
     std::memcpy(bytes.data(), &number, sizeof(number));
     return Ethernet{.destination = destination, .source = source} / IPv4{} /
-           UDP{.dport = kNumberedPort, .checksum = 0} / Bytes{bytes};
+           UDP{.dport = Trial::kNumberedPort, .checksum = 0} / Bytes{bytes};
 }
 
 std::vector<std::uint32_t> Trial::numbers(const std::vector<Frame>& frames, const MacAddr& source) {

@@ -51,6 +51,7 @@ public:
 
     // Frames at `at` from `source`, until it is believed to be there.
     void introduce(FrameSocket& at, const MacAddr& source);
+    static constexpr std::uint16_t kNumberedPort = 4000;  // of UDP: those frames that have a number in them
     // A frame to `destination` with a number in it.
     static Frame numbered(const MacAddr& destination, std::uint32_t number, const MacAddr& source = kHostA);
     // The numbers of those frames of `source` that arrived, in their order.
