@@ -28,6 +28,7 @@ namespace {
 // linux/bpf.h of 6.1 does not have it: BPF_TCX_INGRESS came with 6.6.
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
 constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+constexpr std::uint32_t kTcxBefore = 1U << 3;  // BPF_F_BEFORE: of all, where no other program is named
 
 // Our place among clsact filters: behind all that people number by hand or that the kernel numbers by itself
 // (from 0xC000 downwards), so that theirs run first.
@@ -105,7 +106,9 @@ bool attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_
         }
         pins.unpin(pin_name(ifindex));  // of a device that is gone, whose number came again
     }
-    const Fd link(bpf_link_create(programs.tc_fd(), static_cast<int>(ifindex), kTcxIngress, nullptr));
+    // First: it watches source addresses, and lets frames go on, where others' programs may end the chain.
+    LIBBPF_OPTS(bpf_link_create_opts, first, .flags = kTcxBefore);
+    const Fd link(bpf_link_create(programs.tc_fd(), static_cast<int>(ifindex), kTcxIngress, &first));
     if (!link) {
         if (errno == EINVAL) return false;
         throw_errno(errno, "attach the TC program to " + device_text(ifindex));

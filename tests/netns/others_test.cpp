@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What others on the host see of the frames, they see as without Underpass: captures, and a container's own programs.
+#include <bpf/bpf.h>
 #include <gtest/gtest.h>
+#include <linux/pkt_cls.h>
 
+#include <array>
 #include <csignal>
 #include <optional>
 #include <sstream>
@@ -11,6 +14,8 @@
 #include <utility>
 
 #include "foreign_xdp.h"
+#include "lab/link.h"
+#include "loader/fd.h"
 #include "trial.h"
 
 namespace underpass::test {
@@ -18,6 +23,7 @@ namespace underpass::test {
 namespace {
 
 constexpr std::uint32_t kFrames = 20;
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);  // linux/bpf.h of 6.1 does not have it
 
 class CaptureTest : public TestNet {
 protected:
@@ -128,6 +134,37 @@ TEST_P(OthersTest, ContainersXdpProgramInGenericMode) {
     drops(program);
     await_left(trial, true);
     EXPECT_EQ(arriving(trial), 0U) << "it came later";
+}
+
+// A port whose frames somebody's tcx program sees is the kernel's, and what it lets through goes no further along the
+// programs: ours sees the source before it, so that a host that moves there is followed at once all the same.
+TEST_P(OthersTest, HostThatMovesBehindSomebodysTcxProgram) {
+    Trial trial(net(), GetParam());
+    const std::array<bpf_insn, 2> ends = {
+        {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = TC_ACT_OK}, {.code = BPF_JMP | BPF_EXIT}}};
+    const Fd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "somebodys", "GPL", ends.data(), ends.size(), nullptr));
+    ASSERT_TRUE(program);
+    const Fd link = trial.host().run([&program] {
+        return Fd(bpf_link_create(program.get(), static_cast<int>(number(lab::ifindex("c"))), kTcxIngress, nullptr));
+    });
+    if (!link) GTEST_SKIP() << "this kernel has no tcx";
+    const Finished up = underpass(trial.host(), {"up", "--all", "--hook", GetParam()});
+    ASSERT_TRUE(up.ok()) << up.text();
+    EXPECT_NE(up.text().find("TC filters or programs of others"), std::string::npos) << up.text();
+    trial.introduce(trial.a(), kHostA);
+    const OnOneCpu here;
+    std::size_t followed = 0;
+    for (int move = 0; move < 20; move++) {
+        trial.introduce(trial.b(), kHostB);
+        EXPECT_EQ(arriving_and_fast(trial), std::pair(std::size_t{kFrames}, std::size_t{kFrames}));
+        trial.b().discard();
+        trial.c().discard();
+        trial.c().send(Ethernet{.destination = kHostA, .source = kHostB} / IPv4{} / UDP{} / Payload{18});
+        for (std::uint32_t number = 0; number < kFrames; number++) trial.a().send(Trial::numbered(kHostB, number));
+        followed += Trial::numbers(Trial::await(trial.c(), kFrames)).size();
+        EXPECT_EQ(Trial::numbers(trial.b().receive(milliseconds(0))).size(), 0U) << "it has left";
+    }
+    EXPECT_EQ(followed, 20 * kFrames);
 }
 
 INSTANTIATE_TEST_SUITE_P(Hooks, OthersTest, ::testing::Values("tc", "xdp"),
