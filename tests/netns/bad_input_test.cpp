@@ -7,6 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/if_link.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -139,9 +142,12 @@ TEST_F(BadWordsTest, NoBridge) {
         if (with_daemon) expect_ok(underpass(host, {"up", "br0"}));
         expect_refused_words(host, {"up", "nowhere"}, kFailed, {"no device nowhere", "underpass check"});
         expect_refused_words(host, {"up", "alone"}, kFailed, {"alone is not a bridge"});
-        expect_refused_words(host, {"up", "inside"}, kFailed, {"inside is not a bridge", "a port", "name its bridge"});
+        expect_refused_words(host, {"up", "inside"}, kFailed, {"inside is not a bridge", "a port of br0"});
         expect_refused_words(host, {"up", "br0", "nowhere"}, kFailed, {"no device nowhere"});
         expect_refused_words(host, {"check", "nowhere"}, kFailed, {"no device nowhere", "ip link"});
+        expect_refused_words(host, {"check", "alone"}, kFailed, {"alone is neither a bridge nor a port"});
+        if (with_daemon)
+            expect_refused_words(host, {"down", "inside"}, kFailed, {"inside is not a bridge", "a port of br0"});
     }
 }
 
@@ -233,8 +239,37 @@ TEST_F(BadWordsTest, SecondDaemon) {
     trial.up();
     const pid_t first = trial.daemon();
     for (const Command& words : {Command{"run"}, {"run", "--all"}})
-        expect_refused_words(trial.host(), words, kFailed, {"a daemon already runs", "underpass down"});
+        expect_refused_words(trial.host(), words, kFailed, {"a daemon already runs", "status", "SIGTERM"});
     EXPECT_EQ(trial.daemon(), first);
+    expect_fast(trial);
+}
+
+// A command that has given up, or was ended, has not asked for anything.
+TEST_F(BadWordsTest, HungDaemon) {
+    Trial trial(net(), "tc");
+    trial.up();
+    const pid_t daemon = trial.daemon();
+    ASSERT_EQ(::kill(daemon, SIGSTOP), 0);
+    const Finished down = run(trial.host(), with_program({}, {"down"}), milliseconds(500));
+    EXPECT_TRUE(down.timed_out);
+    ASSERT_EQ(::kill(daemon, SIGCONT), 0);
+    EXPECT_EQ(trial.daemon(), daemon);
+    expect_fast(trial);
+}
+
+// What is left after a crash is told, and a word that was mistyped does not bring it back.
+TEST_F(BadWordsTest, AfterACrash) {
+    Trial trial(net(), "tc");
+    trial.up();
+    const pid_t daemon = trial.daemon();
+    ASSERT_EQ(::kill(daemon, SIGKILL), 0);
+    const Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
+    pollfd until = {ended.get(), POLLIN, 0};
+    ASSERT_TRUE(!ended || ::poll(&until, 1, 10000) == 1);
+    expect_refused_words(trial.host(), {"status"}, kFailed, {"left its programs behind", "underpass down"});
+    expect_refused_words(trial.host(), {"up", "nowhere"}, kFailed, {"no device nowhere"});
+    expect_refused_words(trial.host(), {"status"}, kFailed, {"no daemon runs"});
+    expect_ok(underpass(trial.host(), {"up", "br0"}));
     expect_fast(trial);
 }
 

@@ -450,6 +450,35 @@ TEST(Rules, XdpNeedsASecondPort) {
     EXPECT_EQ(find_port(plan_of(host, HookChoice::xdp), kNic)->hook(), Hook::xdp);
 }
 
+// A port that may send by XDP to none pays for XDP and gains nothing.
+TEST(Rules, XdpNeedsAnotherPortThatTakesItsFrames) {
+    const auto hooks = [](const std::map<Ifindex, bool>& targets, HookChoice choice) {
+        Host host = plain_host();
+        for (const Ifindex other : {kOtherNic, kThirdNic}) host.links.erase(other);
+        for (const auto& [index, target] : targets) host.drivers.at(index).xdp_target = target;
+        const BridgePlan plan = plan_bridge(host, host.links.at(kBridge), choice, {});
+        return std::map<Ifindex, Hook>{{kNic, find_port(plan, kNic)->hook()}, {kWire, find_port(plan, kWire)->hook()}};
+    };
+    using Hooks = std::map<Ifindex, Hook>;
+    EXPECT_EQ(hooks({{kNic, true}, {kWire, true}}, HookChoice::automatic),
+              (Hooks{{kNic, Hook::xdp}, {kWire, Hook::xdp}}));
+    EXPECT_EQ(hooks({{kNic, true}, {kWire, false}}, HookChoice::automatic),
+              (Hooks{{kNic, Hook::tc}, {kWire, Hook::xdp}}));
+    EXPECT_EQ(hooks({{kNic, false}, {kWire, false}}, HookChoice::automatic),
+              (Hooks{{kNic, Hook::tc}, {kWire, Hook::tc}}));
+    EXPECT_EQ(hooks({{kNic, false}, {kWire, false}}, HookChoice::xdp), (Hooks{{kNic, Hook::xdp}, {kWire, Hook::xdp}}));
+}
+
+// "Fast" is not said of a bridge where no frame is.
+TEST(Rules, BridgeWhosePortsAreAllLeftIsLeft) {
+    Host host = plain_host();
+    for (auto& [index, link] : host.links)
+        if (link.port) link.port->vlan_tunnel = true;
+    EXPECT_THAT(plan_of(host).refusal, HasSubstr("no port of it can go fast"));
+    std::erase_if(host.links, [](const auto& entry) { return entry.second.port.has_value(); });
+    EXPECT_THAT(plan_of(host).refusal, IsEmpty()) << "ports may come";
+}
+
 TEST(Rules, WhatTheKernelRefusedToAttach) {
     const Host host = plain_host();
     const BridgePlan without_xdp = plan_of(host, HookChoice::automatic, {{kNic, {Hook::xdp, "attach xdp: busy"}}});

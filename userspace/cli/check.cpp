@@ -98,6 +98,10 @@ void check(const std::vector<std::string>& devices, const std::string& hook, boo
         for (Json& port : bridge["ports"]) add_driver(port, host);
         if (concerns(bridge, devices)) result["bridges"].push_back(std::move(bridge));
     }
+    for (const std::string& device : devices)
+        if (std::ranges::none_of(result["bridges"],
+                                 [&device](const Json& bridge) { return concerns(bridge, {device}); }))
+            throw std::runtime_error(device + " is neither a bridge nor a port of one");
     if (json)
         fmt::print("{}\n", result.dump(2));
     else

@@ -7,6 +7,10 @@
 
 namespace underpass {
 
+inline constexpr const char* kLeftBehind =
+    "no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "
+    "`underpass down` without names removes them, `underpass up BRIDGE` takes them over";
+
 // Asks the daemon of this network namespace; absent if none runs. If it ends with that, it has ended. Throws what it
 // answers with if that is an error.
 std::optional<nlohmann::json> ask(const nlohmann::json& request);

@@ -33,10 +33,7 @@ nlohmann::json clean_up_after_a_crash(const std::vector<std::string>& bridges) {
     for (const std::string& bridge : bridges)
         if (!(state && state->selection.bridges.contains(bridge))) require_device(bridge);
     if (!state && !pins.exists()) return {{"ok", true}, {"bridges", nlohmann::json::array()}};
-    if (!bridges.empty())
-        throw std::runtime_error(
-            "no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "
-            "`underpass down` without names removes them, `underpass up` takes them over");
+    if (!bridges.empty()) throw std::runtime_error(kLeftBehind);
     clean_up(pins, state.value_or(State{}));
     run.remove();
     nlohmann::json taken = nlohmann::json::array();
@@ -57,7 +54,7 @@ void down(const DownOptions& options) {
     if (answer->contains("after_crash"))
         fmt::print("what a daemon that is gone had left is removed\n");
     else if (answer->at("bridges").empty())
-        fmt::print("nothing to take down\n");
+        fmt::print("nothing to take down{}\n", answer->value("ends", false) ? "; the daemon has ended" : "");
 }
 
 }  // namespace

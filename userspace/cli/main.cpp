@@ -34,6 +34,8 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
     if (!commands.empty())
         return fmt::format("{} (see `underpass {} --help`)", error.what(), commands.front()->get_name());
     if (argc < 2) return "say what to do: check, up, down, status or run (see `underpass --help`)";
+    if (argv[1][0] == '-')
+        return fmt::format("there is no option '{}' before the command (see `underpass --help`)", argv[1]);
     return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <sys/prctl.h>
+
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -32,6 +34,7 @@ void run(const RunOptions& options) {
     else if (!options.background && std::filesystem::exists(kDefaultConfig))
         daemon.config = kDefaultConfig;
     require_root();
+    prctl(PR_SET_NAME, "underpass");  // one that was executed by a descriptor is called after that
     run_daemon(daemon);
 }
 
@@ -44,8 +47,9 @@ void add_run(CLI::App& app) {
         ->add_option("-c,--config", options->config,
                      std::string("Configuration (default: ") + kDefaultConfig + ", if it is there)")
         ->type_name("FILE");
-    command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later");
+    auto* all = command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later");
     command->add_option("--hook", options->hook, "With --all: auto, tc or xdp")
+        ->needs(all)
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))
         ->capture_default_str();
     command->add_flag("--background", options->background)->group("");

@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "loader/pin.h"
 
 namespace underpass {
 
@@ -74,6 +76,7 @@ void print_status(const Json& status) {
 void status(bool json) {
     require_root();
     const auto answer = ask({{"operation", "status"}});
+    if (!answer && PinDirectory::of_this_namespace().exists()) throw std::runtime_error(kLeftBehind);
     if (!answer) throw std::runtime_error("no daemon runs in this network namespace: `underpass up BRIDGE` starts one");
     if (json)
         fmt::print("{}\n", answer->dump(2));

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "sync/control.h"
+#include "sync/state.h"
 
 namespace underpass {
 
@@ -35,6 +36,8 @@ nlohmann::json ask_or_start(const nlohmann::json& request) {
         }
         if (std::chrono::steady_clock::now() > end)
             throw std::runtime_error("the daemon ended as soon as it had started");
+        // Not for a name that was mistyped: it would take over what another has left behind, too.
+        for (const auto& bridge : request.at("bridges")) require_device(bridge.get<std::string>());
         start_daemon();
     }
 }

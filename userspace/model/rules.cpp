@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 #include <string_view>
 
 namespace underpass {
@@ -194,17 +195,25 @@ std::string tc_why(const Link& link, const PortPlan& plan) {
 // Decides about XDP once all ports are known: it pays only where it can reach another port.
 void choose_xdp(BridgePlan& plan, const Host& host) {
     if (plan.choice == HookChoice::tc) return;
-    std::size_t able = 0;
-    for (const PortPlan& port : plan.ports) able += port.refusal.empty() && port.xdp_refusal.empty() ? 1 : 0;
+    const auto is_able = [](const PortPlan& port) { return port.refusal.empty() && port.xdp_refusal.empty(); };
+    std::size_t able = 0, targets = 0;
     for (PortPlan& port : plan.ports) {
-        if (!port.refusal.empty() || !port.xdp_refusal.empty()) continue;
-        if (plan.choice == HookChoice::automatic && able < 2) {
+        if (!is_able(port)) continue;
+        port.xdp_target = is_xdp_target(host, host.links.at(port.index));
+        able++;
+        targets += port.xdp_target ? 1 : 0;
+    }
+    for (PortPlan& port : plan.ports) {
+        if (!is_able(port)) continue;
+        const bool reaches_another = targets > (port.xdp_target ? 1U : 0U);
+        if (plan.choice == HookChoice::automatic && !reaches_another) {
+            port.xdp_target = false;
             port.xdp_refusal = "no other port of the bridge can be reached by XDP";
+            if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
             continue;
         }
         const Link& link = host.links.at(port.index);
         port.xdp = true;
-        port.xdp_target = is_xdp_target(host, link);
         port.why = link.kind == "veth" ? "it carries frames as a wire does: no skb is made"
                                        : "its driver runs XDP natively: no skb is made";
         port.cost = link.kind == "veth" ? "the peer's TSO and GSO stay off while XDP is on"
@@ -220,6 +229,19 @@ std::optional<HookChoice> Selection::choice(const std::string& bridge) const {
     const auto found = bridges.find(bridge);
     if (found != bridges.end()) return found->second;
     return except.contains(bridge) ? std::nullopt : all;
+}
+
+const Link& require_bridge(const Host& host, const std::string& name) {
+    for (const auto& [index, link] : host.links) {
+        if (link.name != name) continue;
+        if (link.kind == "bridge") return link;
+        const auto master = host.links.find(link.master.value_or(Ifindex::none));
+        throw std::runtime_error(
+            fmt::format("{} is not a bridge{}", name,
+                        master != host.links.end() ? fmt::format(": it is a port of {}", master->second.name) : ""));
+    }
+    throw std::runtime_error(fmt::format(
+        "there is no device {} in this network namespace: `underpass check` lists the bridges there are", name));
 }
 
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {
@@ -251,6 +273,10 @@ BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, 
             port.refusal = "no XDP here: " + port.xdp_refusal;
         port.record = device_record(host, bridge, host.links.at(port.index), port, plan.refusal.empty());
     }
+    const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
+    if (plan.refusal.empty() && !plan.ports.empty() && std::ranges::all_of(plan.ports, is_left))
+        plan.refusal =
+            fmt::format("no port of it can go fast ({}: {})", plan.ports.front().name, plan.ports.front().refusal);
     return plan;
 }
 

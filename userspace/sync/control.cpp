@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "sync/control.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,7 +20,7 @@ namespace underpass {
 namespace {
 
 constexpr std::size_t kLongestRequest = 1 << 20;
-constexpr std::chrono::seconds kPatience{60};  // for an answer: a first dump of a large host takes seconds
+constexpr std::chrono::seconds kPatience{30};  // for an answer: a first dump of a large host takes seconds
 
 sockaddr_un address_of(const std::filesystem::path& path) {
     sockaddr_un address = {};
@@ -33,6 +34,16 @@ Fd unix_socket(int flags) {
     Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
     if (!fd) throw_errno(errno, "open a UNIX socket");
     return fd;
+}
+
+std::string does_not_answer(int connection) {
+    ucred daemon = {};
+    socklen_t size = sizeof(daemon);
+    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &daemon, &size);
+    return fmt::format(
+        "the daemon (pid {0}) has not answered for {1} s, and frames go by the kernel if it hangs: "
+        "`kill -9 {0}`, and `underpass up` starts another or `underpass down` removes what is left",
+        daemon.pid, kPatience.count());
 }
 
 }  // namespace
@@ -73,6 +84,7 @@ bool ControlServer::serve(Client& client) {
         client.in.append(chunk.data(), static_cast<std::size_t>(length));
         const auto end = client.in.find('\n');
         if (end == std::string::npos) return client.in.size() < kLongestRequest;
+        if (recv(client.fd.get(), chunk.data(), 1, MSG_PEEK) == 0) return false;  // has gone: nobody wants it any more
         nlohmann::json answer;
         try {
             answer = handler_(nlohmann::json::parse(client.in.substr(0, end)));
@@ -104,8 +116,7 @@ std::optional<nlohmann::json> control_request(const std::filesystem::path& path,
     while (answer.empty() || answer.back() != '\n') {
         pollfd wait = {fd.get(), POLLIN, 0};
         if (poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) == 0)
-            throw std::runtime_error("the daemon does not answer (see " + (path.parent_path() / "daemon.log").string() +
-                                     ")");
+            throw std::runtime_error(does_not_answer(fd.get()));
         const ssize_t length = recv(fd.get(), chunk.data(), chunk.size(), 0);
         if (length <= 0) throw DaemonGone("the daemon went away before it answered");
         answer.append(chunk.data(), static_cast<std::size_t>(length));

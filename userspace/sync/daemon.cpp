@@ -51,7 +51,7 @@ Fd take_lock(const RunDirectory& run) {
         if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
             throw Locked(
                 "a daemon already runs for this network namespace: talk to it with `underpass up`, "
-                "`down` or `status`, or end it with `underpass down`");
+                "`down` or `status`, which tells its pid (SIGTERM ends it)");
         // One that was ending may have removed the file between the two.
         struct stat ours = {}, there = {};
         if (fstat(lock.get(), &ours) == 0 && stat(run.lock().c_str(), &there) == 0 && ours.st_ino == there.st_ino)
@@ -367,21 +367,10 @@ private:
 
     // A bridge that was named and cannot go fast now is an error, and nothing changes.
     void refuse_unusable(const std::string& bridge, HookChoice choice) const {
-        const auto& links = engine_->host().links;
-        const auto link =
-            std::ranges::find_if(links, [&bridge](const auto& entry) { return entry.second.name == bridge; });
-        if (link == links.end())
-            throw std::runtime_error(
-                fmt::format("there is no device {} in this network namespace: `underpass check` lists "
-                            "the bridges there are",
-                            bridge));
-        if (link->second.kind != "bridge")
-            throw std::runtime_error(fmt::format("{} is not a bridge{}", bridge,
-                                                 link->second.master ? ": it is a port; name its bridge" : ""));
-        const BridgePlan plan = engine_->consider(link->second, choice);
+        const BridgePlan plan = engine_->consider(require_bridge(engine_->host(), bridge), choice);
+        refuse_without_xdp(plan, choice);
         if (!plan.refusal.empty())
             throw std::runtime_error(fmt::format("{} has to be left to the kernel: {}", bridge, plan.refusal));
-        refuse_without_xdp(plan, choice);
     }
 
     // The same once it was tried: a driver says no only then.
@@ -402,8 +391,12 @@ private:
 
     Json down(const Json& request) {
         const auto bridges = request.at("bridges").get<std::vector<std::string>>();
-        for (const std::string& bridge : bridges)
-            if (!(engine_ && engine_->selection().bridges.contains(bridge))) require_device(bridge);
+        for (const std::string& bridge : bridges) {
+            if (!engine_)
+                require_device(bridge);
+            else if (!engine_->selection().bridges.contains(bridge))
+                require_bridge(engine_->host(), bridge);
+        }
         Json taken = Json::array();
         if (engine_) {
             Selection selection = engine_->selection();

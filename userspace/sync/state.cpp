@@ -95,9 +95,8 @@ void write_state(const RunDirectory& directory, const State& state) {
 
 void require_device(const std::string& name) {
     if (if_nametoindex(name.c_str()) == 0)
-        throw std::runtime_error(
-            "there is no device " + name +
-            " in this network namespace: `underpass status` lists the bridges that are accelerated");
+        throw std::runtime_error("there is no device " + name +
+                                 " in this network namespace: `underpass check` lists the bridges there are");
 }
 
 bool is_alone(const Host& host, Ifindex device) {
