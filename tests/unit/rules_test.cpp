@@ -479,6 +479,17 @@ TEST(Rules, BridgeWhosePortsAreAllLeftIsLeft) {
     EXPECT_THAT(plan_of(host).refusal, IsEmpty()) << "ports may come";
 }
 
+TEST(Rules, BridgesThatAreWaitedFor) {
+    const Host host = plain_host();
+    const auto tc = HookChoice::tc;
+    const auto waiting = waited_for(host, {.bridges = {{"br0", tc}, {"br9", tc}, {"eth1", tc}}});
+    ASSERT_EQ(waiting.size(), 2U);
+    EXPECT_THAT(waiting.at("br9"), HasSubstr("no device br9"));
+    EXPECT_THAT(waiting.at("eth1"), HasSubstr("a port of br0"));
+    EXPECT_THROW(require_bridge(host, "eth1"), std::runtime_error);
+    EXPECT_EQ(require_bridge(host, "br0").index, kBridge);
+}
+
 TEST(Rules, WhatTheKernelRefusedToAttach) {
     const Host host = plain_host();
     const BridgePlan without_xdp = plan_of(host, HookChoice::automatic, {{kNic, {Hook::xdp, "attach xdp: busy"}}});

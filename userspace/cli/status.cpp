@@ -49,6 +49,8 @@ void print_status(const Json& status) {
     fmt::print("daemon: pid {}, version {}{}\n", daemon.at("pid").get<int>(), daemon.at("version").get<std::string>(),
                daemon.at("log").is_null() ? "" : ", log " + daemon.at("log").get<std::string>());
     if (status.at("bridges").empty()) fmt::print("no bridge is accelerated\n");
+    const Json waiting = status.value("waiting", Json::object());
+    for (const auto& [bridge, why] : waiting.items()) fmt::print("{}: waiting: {}\n", bridge, why.get<std::string>());
     for (const Json& bridge : status.at("bridges")) {
         fmt::print(
             "{}: {}\n", bridge.at("name").get<std::string>(),

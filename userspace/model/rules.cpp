@@ -223,6 +223,22 @@ void choose_xdp(BridgePlan& plan, const Host& host) {
     }
 }
 
+const Link* find_link(const Host& host, const std::string& name) {
+    const auto found =
+        std::ranges::find_if(host.links, [&name](const auto& entry) { return entry.second.name == name; });
+    return found == host.links.end() ? nullptr : &found->second;
+}
+
+std::string why_no_bridge(const Host& host, const std::string& name) {
+    const Link* link = find_link(host, name);
+    if (link == nullptr)
+        return fmt::format(
+            "there is no device {} in this network namespace: `underpass check` lists the bridges there are", name);
+    const auto master = host.links.find(link->master.value_or(Ifindex::none));
+    if (master == host.links.end()) return name + " is not a bridge";
+    return fmt::format("{} is not a bridge: it is a port of {}", name, master->second.name);
+}
+
 }  // namespace
 
 std::optional<HookChoice> Selection::choice(const std::string& bridge) const {
@@ -232,16 +248,18 @@ std::optional<HookChoice> Selection::choice(const std::string& bridge) const {
 }
 
 const Link& require_bridge(const Host& host, const std::string& name) {
-    for (const auto& [index, link] : host.links) {
-        if (link.name != name) continue;
-        if (link.kind == "bridge") return link;
-        const auto master = host.links.find(link.master.value_or(Ifindex::none));
-        throw std::runtime_error(
-            fmt::format("{} is not a bridge{}", name,
-                        master != host.links.end() ? fmt::format(": it is a port of {}", master->second.name) : ""));
+    const Link* link = find_link(host, name);
+    if (link != nullptr && link->kind == "bridge") return *link;
+    throw std::runtime_error(why_no_bridge(host, name));
+}
+
+std::map<std::string, std::string> waited_for(const Host& host, const Selection& selection) {
+    std::map<std::string, std::string> waiting;
+    for (const auto& [name, choice] : selection.bridges) {
+        const Link* link = find_link(host, name);
+        if (link == nullptr || link->kind != "bridge") waiting.emplace(name, why_no_bridge(host, name));
     }
-    throw std::runtime_error(fmt::format(
-        "there is no device {} in this network namespace: `underpass check` lists the bridges there are", name));
+    return waiting;
 }
 
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {

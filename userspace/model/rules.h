@@ -64,6 +64,8 @@ using AttachFailures = std::map<Ifindex, AttachFailure>;
 
 // The bridge of that name. Throws std::runtime_error with a sentence if there is no such device, or it is not a bridge.
 const Link& require_bridge(const Host& host, const std::string& name);
+// The bridges that are named and not there (yet), and why.
+std::map<std::string, std::string> waited_for(const Host& host, const Selection& selection);
 
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures);
 Plan make_plan(const Host& host, const Selection& selection, const AttachFailures& attach_failures);

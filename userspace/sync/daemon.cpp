@@ -191,6 +191,8 @@ private:
                                                               ? fmt::format("hook {}", name(port.hook()))
                                                               : "left to the kernel: " + port.refusal;
         }
+        for (const auto& [bridge, why] : waited_for(engine_->host(), engine_->selection()))
+            now[bridge] = "waiting: " + why;
         for (const auto& [what, lot] : now)
             if (const auto before = told_.find(what); before == told_.end() || before->second != lot)
                 spdlog::info("{}: {}", what, lot);

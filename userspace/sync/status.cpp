@@ -95,6 +95,7 @@ Json status_json(const Engine& engine) {
     const auto& statistics = engine.statistics();
     return {
         {"bridges", std::move(bridges)},
+        {"waiting", waited_for(engine.host(), engine.selection())},
         {"heartbeat_age_ms", beat_ns == std::numeric_limits<std::uint64_t>::max() ? Json() : Json(beat_ns / 1000000)},
         {"maps",
          {{"fdb",
