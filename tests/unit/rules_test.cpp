@@ -450,8 +450,8 @@ TEST(Rules, XdpNeedsASecondPort) {
     EXPECT_EQ(find_port(plan_of(host, HookChoice::xdp), kNic)->hook(), Hook::xdp);
 }
 
-// A port that may send by XDP to none pays for XDP and gains nothing.
-TEST(Rules, XdpNeedsAnotherPortThatTakesItsFrames) {
+// Where no port takes frames by XDP, all would pay for it and none would gain. One that does takes them by its program.
+TEST(Rules, XdpNeedsAPortThatTakesItsFrames) {
     const auto hooks = [](const std::map<Ifindex, bool>& targets, HookChoice choice) {
         Host host = plain_host();
         for (const Ifindex other : {kOtherNic, kThirdNic}) host.links.erase(other);
@@ -463,7 +463,7 @@ TEST(Rules, XdpNeedsAnotherPortThatTakesItsFrames) {
     EXPECT_EQ(hooks({{kNic, true}, {kWire, true}}, HookChoice::automatic),
               (Hooks{{kNic, Hook::xdp}, {kWire, Hook::xdp}}));
     EXPECT_EQ(hooks({{kNic, true}, {kWire, false}}, HookChoice::automatic),
-              (Hooks{{kNic, Hook::tc}, {kWire, Hook::xdp}}));
+              (Hooks{{kNic, Hook::xdp}, {kWire, Hook::xdp}}));
     EXPECT_EQ(hooks({{kNic, false}, {kWire, false}}, HookChoice::automatic),
               (Hooks{{kNic, Hook::tc}, {kWire, Hook::tc}}));
     EXPECT_EQ(hooks({{kNic, false}, {kWire, false}}, HookChoice::xdp), (Hooks{{kNic, Hook::xdp}, {kWire, Hook::xdp}}));

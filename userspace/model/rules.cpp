@@ -93,7 +93,7 @@ std::string port_refusal(const Host& host, const Link& link) {
     if (port.backup_nexthop) return "it has a backup_nhid";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its frames: " + chain->second;
-    // Ours may stand before them: tcx programs run before a clsact qdisc's filters, and in the order of their coming.
+    // Ours stands before them: first among tcx programs, which run before a clsact qdisc's filters.
     if (find_or_default(host.traffic_control, link.index).foreign_ingress)
         return fmt::format("TC filters or programs of others see its frames (tc filter show dev {} ingress)",
                            link.name);
@@ -192,7 +192,8 @@ std::string tc_why(const Link& link, const PortPlan& plan) {
     return "TC works on every device";
 }
 
-// Decides about XDP once all ports are known: it pays only where it can reach another port.
+// Decides about XDP once all ports are known: it pays only where one port can reach another by it. A NIC that takes
+// such frames has to run a program for that, also where it can send none so itself.
 void choose_xdp(BridgePlan& plan, const Host& host) {
     if (plan.choice == HookChoice::tc) return;
     const auto is_able = [](const PortPlan& port) { return port.refusal.empty() && port.xdp_refusal.empty(); };
@@ -205,8 +206,7 @@ void choose_xdp(BridgePlan& plan, const Host& host) {
     }
     for (PortPlan& port : plan.ports) {
         if (!is_able(port)) continue;
-        const bool reaches_another = targets > (port.xdp_target ? 1U : 0U);
-        if (plan.choice == HookChoice::automatic && !reaches_another) {
+        if (plan.choice == HookChoice::automatic && (able < 2 || targets == 0)) {
             port.xdp_target = false;
             port.xdp_refusal = "no other port of the bridge can be reached by XDP";
             if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
