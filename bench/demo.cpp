@@ -13,16 +13,17 @@
 #include <string>
 #include <vector>
 
-#include "bench/interrupt.h"
 #include "bench/process.h"
 #include "bench/report.h"
 #include "bench/side.h"
 #include "bench/talk.h"
 #include "bench/topology.h"
+#include "lab/interrupt.h"
 
 namespace {
 
 using namespace underpass::bench;
+namespace lab = underpass::lab;
 using std::chrono::milliseconds;
 
 constexpr int kFailed = 1, kWrongUse = 2, kInterrupted = 130;
@@ -32,10 +33,10 @@ constexpr std::uint16_t kPairs = 256, kFlows = 4, kFrameBytes = 60;
 constexpr std::size_t kBarWidth = 40;
 
 constexpr const char* kPicture = R"(
-  container ubench-cl --+              +-- container ubench-cr     local stacks: TC,
-    10.66.0.1           |              |     10.66.0.2             straight into the container
-                      [   ubench-br    ]
-  uplink ubench-wl   ---+              +-- uplink ubench-wr        carry frames as wires do: XDP
+  container ubench.cl ---+              +--- container ubench.cr     local stacks: TC,
+    10.66.0.1            |              |      10.66.0.2             straight into the container
+                       [   ubench-br    ]
+  uplink ubench.wl    ---+              +--- uplink ubench.wr        carry frames as wires do: XDP
 )";
 
 struct Figure {
@@ -138,14 +139,14 @@ void demo() {
 // NOLINTNEXTLINE(bugprone-exception-escape): what is thrown where words cannot even be printed ends the program
 int main(int argc, char** argv) {
     CLI::App app("Shows the main job on a bridge of its own: the kernel and Underpass, side by side", "./dev demo");
-    watch_for_interrupts();
+    lab::watch_for_interrupts();
     try {
         app.parse(argc, argv);
         demo();
         return 0;
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : kWrongUse;
-    } catch (const Interrupted&) {
+    } catch (const lab::Interrupted&) {
         fmt::print(stderr, "demo: interrupted; everything is taken away\n");
         return kInterrupted;
     } catch (const std::exception& error) {

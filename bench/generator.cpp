@@ -11,7 +11,7 @@
 #include <string>
 
 #include "bench/generator.skel.h"
-#include "bench/interrupt.h"
+#include "lab/interrupt.h"
 #include "loader/error.h"
 
 namespace underpass::bench {
@@ -70,7 +70,7 @@ std::uint64_t Generator::send(std::uint32_t frames) {
 std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
     const auto end = std::chrono::steady_clock::now() + time;
     const std::uint64_t before = skeleton_->bss->frames_sent;
-    while (std::chrono::steady_clock::now() < end && !is_interrupted()) run(kFramesPerCall);
+    while (std::chrono::steady_clock::now() < end && !lab::is_interrupted()) run(kFramesPerCall);
     return skeleton_->bss->frames_sent - before;
 }
 

@@ -8,10 +8,10 @@
 #include <array>
 #include <functional>
 
-#include "bench/interrupt.h"
 #include "bench/side.h"
 #include "bench/talk.h"
 #include "bench/topology.h"
+#include "lab/interrupt.h"
 
 namespace underpass::bench {
 

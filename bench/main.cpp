@@ -9,12 +9,13 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "bench/interrupt.h"
 #include "bench/l2.h"
+#include "lab/interrupt.h"
 
 namespace {
 
 using namespace underpass::bench;
+namespace lab = underpass::lab;
 
 constexpr int kFailed = 1, kWrongUse = 2, kInterrupted = 130;
 
@@ -54,13 +55,13 @@ int main(int argc, char** argv) {
         options.time = std::chrono::milliseconds(static_cast<long>(seconds * 1000));
         l2(options, json, facts_of_this_run(argc, argv));
     });
-    watch_for_interrupts();
+    lab::watch_for_interrupts();
     try {
         app.parse(argc, argv);
         return 0;
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : kWrongUse;
-    } catch (const Interrupted&) {
+    } catch (const lab::Interrupted&) {
         fmt::print(stderr, "\nbench: interrupted; everything is taken away\n");
         return kInterrupted;
     } catch (const std::exception& error) {

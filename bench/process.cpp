@@ -15,7 +15,7 @@
 #include <sstream>
 #include <thread>
 
-#include "bench/interrupt.h"
+#include "lab/interrupt.h"
 #include "loader/error.h"
 
 namespace underpass::bench {
@@ -96,7 +96,7 @@ Finished Process::wait(milliseconds time, bool stop_on_interrupt) {
         else
             std::this_thread::sleep_for(milliseconds(2));
         if (::waitpid(pid_, &status, WNOHANG) == pid_) break;
-        if (stop_on_interrupt) throw_if_interrupted();
+        if (stop_on_interrupt) lab::throw_if_interrupted();
         if (steady_clock::now() > end) {
             ::kill(pid_, SIGKILL);
             ::waitpid(pid_, &status, 0);
@@ -114,7 +114,7 @@ Finished Process::wait(milliseconds time, bool stop_on_interrupt) {
 bool Process::wait_for_output(const std::string& text, milliseconds time) {
     const auto end = steady_clock::now() + time;
     while (text_.find(text) == std::string::npos) {
-        throw_if_interrupted();
+        lab::throw_if_interrupted();
         if (steady_clock::now() > end || !read_some(kStep)) return false;
     }
     return true;

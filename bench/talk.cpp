@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "bench/cpu_time.h"
-#include "bench/interrupt.h"
 #include "bench/process.h"
+#include "lab/interrupt.h"
 #include "loader/error.h"
 #include "loader/fd.h"
 
@@ -159,7 +159,7 @@ void ask_for(const Fd& socket, milliseconds time, std::vector<std::uint32_t>& la
     auto before = start;
     const auto end = start + time;
     while (before < end) {
-        throw_if_interrupted();
+        lab::throw_if_interrupted();
         const bool answered = ask(socket);
         const auto now = steady_clock::now();
         if (answered)
@@ -203,7 +203,7 @@ std::uint64_t send_frames_for(const Fd& socket, milliseconds time) {
     }
     std::uint64_t sent = 0;
     for (const auto end = steady_clock::now() + time; steady_clock::now() < end;) {
-        throw_if_interrupted();
+        lab::throw_if_interrupted();
         const int count = ::sendmmsg(socket.get(), messages.data(), kBatch, 0);
         if (count > 0)
             sent += static_cast<std::uint64_t>(count);

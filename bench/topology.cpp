@@ -1,66 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "bench/topology.h"
 
-#include <filesystem>
-
 #include "bench/cpu_time.h"
-#include "bench/interrupt.h"
 #include "bench/place.h"
-#include "lab/ethtool.h"
+#include "lab/interrupt.h"
 #include "lab/link.h"
 
 namespace underpass::bench {
 
 namespace {
 
-const char* letter(Side side) {
-    return side == Side::left ? "l" : "r";
+// "wl": the node of an end, and its port's name at the bridge.
+std::string end_name(Ports kind, Side side) {
+    return std::string(kind == Ports::wires ? "w" : "c") + (side == Side::left ? "l" : "r");
 }
 
 // Quiet: no IPv6 that would speak unasked, and no iptables for bridged frames where the kernel could have them.
-lab::Namespace quiet_namespace(const std::string& name) {
-    lab::Namespace::remove(name);
-    auto made = lab::Namespace::create(name);
-    made.run([] {
-        for (const char* device : {"all", "default"})
-            if (std::filesystem::exists("/proc/sys/net/ipv6")) lab::disable_ipv6(device);
-        for (const char* tables : {"iptables", "ip6tables", "arptables"})
-            if (std::filesystem::exists("/proc/sys/net/bridge"))
-                lab::set_sysctl(std::string("bridge/bridge-nf-call-") + tables, "0");
-    });
-    return made;
+lab::Node quiet_node(const std::string& name) {
+    lab::Node node;
+    node.name = name;
+    for (const char* devices : {"all", "default"})
+        node.sysctls.emplace_back(std::string("-net.ipv6.conf.") + devices + ".disable_ipv6", "1");
+    for (const char* tables : {"iptables", "ip6tables", "arptables"})
+        node.sysctls.emplace_back(std::string("-net.bridge.bridge-nf-call-") + tables, "0");
+    return node;
+}
+
+lab::Spec spec_of(const std::vector<Ports>& kinds) {
+    lab::Spec spec;
+    spec.name = "ubench";
+    spec.nodes.push_back(quiet_node("host"));
+    lab::Bridge bridge;
+    bridge.name = kBridge;
+    bridge.multicast_snooping = false;
+    for (const Ports kind : kinds)
+        for (const Side side : {Side::left, Side::right}) {
+            const std::string name = end_name(kind, side);
+            lab::Node node = quiet_node(name);
+            if (kind == Ports::containers)
+                node.interfaces.push_back(
+                    {.name = "eth0", .addresses = {IpPrefix::parse(Topology::address(side) + "/24").value()}});
+            spec.nodes.push_back(std::move(node));
+            spec.links.push_back({.ends = {{{"host", name}, {name, "eth0"}}}, .wire = kind == Ports::wires});
+            bridge.ports.push_back({.device = name});
+        }
+    spec.nodes.front().bridges.push_back(std::move(bridge));
+    return spec;
+}
+
+lab::Network build_anew(const lab::Spec& spec) {
+    for (const lab::Node& node : spec.nodes) lab::Namespace::remove(lab::namespace_name(spec.name, node.name));
+    return lab::build(spec);
+}
+
+std::vector<Ports> kinds_of(Ports ports) {
+    if (ports == Ports::both) return {Ports::wires, Ports::containers};
+    return {ports};
 }
 
 }  // namespace
 
-Topology::Topology(Ports ports) : bridge_(quiet_namespace("ubench-bridge")) {
-    bridge_.run([] { lab::create_bridge(kBridge); });
-    for (const Side side : {Side::left, Side::right}) {
-        if (ports != Ports::containers) wires_.emplace(side, make_end(std::string("w") + letter(side), true));
-        if (ports == Ports::wires) continue;
-        const End& end = containers_.emplace(side, make_end(std::string("c") + letter(side), false)).first->second;
-        end.there.run([&] { lab::add_address(std::string("ubench-c") + letter(side), address(side) + "/24"); });
-    }
-    bridge_.run([] { lab::set_up(kBridge); });
-}
-
-Topology::End Topology::make_end(const std::string& name, bool wire_like) {
-    const std::string device = "ubench-" + name;
-    const std::string port = "ubench-" + name.substr(0, 1) + "p" + name.substr(1);
-    End end = {.there = quiet_namespace(device)};
-    end.port = bridge_.run([&] {
-        lab::create_veth(port, device, {.peer_namespace = &end.there});
-        lab::set_master(port, kBridge);
-        if (wire_like) lab::make_wire_like(port);
-        lab::set_up(port);
-        return number(lab::ifindex(port));
-    });
-    end.device = end.there.run([&] {
-        if (wire_like) lab::make_wire_like(device);
-        lab::set_up(device);
-        return number(lab::ifindex(device));
-    });
-    return end;
+Topology::Topology(Ports ports) : network_(build_anew(spec_of(kinds_of(ports)))) {
+    for (const Ports kind : kinds_of(ports))
+        for (const Side side : {Side::left, Side::right}) {
+            const std::string name = end_name(kind, side);
+            const lab::Namespace& there = network_.space(name);
+            const auto index = [](const std::string& device) { return number(lab::ifindex(device)); };
+            const End end = {.there = there,
+                             .device = there.run([&] { return index("eth0"); }),
+                             .port = bridge().run([&] { return index(name); })};
+            (kind == Ports::wires ? wires_ : containers_).emplace(side, end);
+        }
 }
 
 Traffic::Traffic(const Topology& topology, std::uint16_t frame_bytes, std::uint16_t pairs, std::uint16_t flows, int cpu)
@@ -81,7 +91,7 @@ void Traffic::learn() {
     for (int round = 0; round < 2; round++) {
         run_at({topology_.end(Ports::wires, Side::right).there.fd(), cpu_}, [&] { from_right_->send(pairs_); });
         run_at({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, [&] { from_left_->send(pairs_); });
-        pause_for(kMirrored);
+        lab::pause_for(kMirrored);
     }
 }
 
@@ -96,7 +106,7 @@ Traffic::Passed Traffic::forward(std::chrono::milliseconds time) {
         passed.busy_seconds = cpu.busy_seconds();
         passed.received = right_sink_->count().frames - before;
     });
-    throw_if_interrupted();
+    lab::throw_if_interrupted();
     return passed;
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// What is measured on: a namespace with a bridge, and around it namespaces with one veth each.
+// What is measured on: a lab with a bridge in the middle, and around it namespaces with one veth each.
 //
-//   wire, left                bridge ns                  wire, right
-//   ubench-wl ===== ubench-wpl [ubench-br] ubench-wpr ===== ubench-wr
-//   container, left              |    |                container, right
-//   ubench-cl ===== ubench-cpl --+    +-- ubench-cpr ===== ubench-cr
+//   wire, left          ubench.host          wire, right
+//   ubench.wl ===== wl [ubench-br] wr ===== ubench.wr
+//   container, left       |     |       container, right
+//   ubench.cl ===== cl ---+     +--- cr ===== ubench.cr
 //
-// Everything has names of its own and goes with the object; what a killed run left is removed first. Wires carry frames
-// as a NIC's wire would, with the offloads off that break it, and whole frames go in and out by XDP. Containers have
-// addresses and a stack with all its offloads.
+// It goes with the object; what a killed run left is removed first. Wires carry frames as a NIC's wire would, with the
+// offloads off that break it, and whole frames go in and out by XDP. Containers have addresses and a stack with all its
+// offloads.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@
 
 #include "bench/frames.h"
 #include "bench/generator.h"
-#include "lab/namespace.h"
+#include "lab/network.h"
 
 namespace underpass::bench {
 
@@ -33,21 +33,19 @@ public:
 
     // A port's other end: its namespace, and the ifindex of either device in its own namespace.
     struct End {
-        lab::Namespace there;
+        const lab::Namespace& there;
         std::uint32_t device = 0;
         std::uint32_t port = 0;
     };
 
-    const lab::Namespace& bridge() const { return bridge_; }
+    const lab::Namespace& bridge() const { return network_.space("host"); }
     // Throws std::out_of_range if the topology has none.
     const End& end(Ports kind, Side side) const { return (kind == Ports::wires ? wires_ : containers_).at(side); }
     // Of a container.
     static std::string address(Side side) { return side == Side::left ? "10.66.0.1" : "10.66.0.2"; }
 
 private:
-    End make_end(const std::string& name, bool wire_like);
-
-    lab::Namespace bridge_;
+    lab::Network network_;
     std::map<Side, End> wires_, containers_;
 };
 

@@ -44,27 +44,51 @@ std::string name_for_this_test(const std::string& part, std::size_t longest) {
     return part.empty() ? name : name + "-" + part;
 }
 
+lab::Node quiet_node(const std::string& name) {
+    lab::Node node;
+    node.name = name;
+    for (const char* devices : {"all", "default"})
+        node.sysctls.emplace_back(std::string("-net.ipv6.conf.") + devices + ".disable_ipv6", "1");
+    for (const char* tables : {"iptables", "ip6tables"})
+        node.sysctls.emplace_back(std::string("-net.bridge.bridge-nf-call-") + tables, "0");
+    return node;
+}
+
+void Net::remove_leftover(const std::string& name) {
+    if (::access(("/run/netns/" + name).c_str(), F_OK) != 0) return;
+    try {
+        clear_out(lab::Namespace::open(name));
+    } catch (const std::system_error&) {
+        // The file of a namespace that was never mounted: the name alone has to go.
+    }
+    lab::Namespace::remove(name);
+}
+
 const lab::Namespace& Net::make(const std::string& part) {
     const std::string name = name_for_this_test(part, kLongestName);
-    if (::access(("/run/netns/" + name).c_str(), F_OK) == 0) {
-        try {
-            clear_out(lab::Namespace::open(name));
-        } catch (const std::system_error&) {
-            // The file of a namespace that was never mounted: the name alone has to go.
-        }
-        lab::Namespace::remove(name);
-    }
+    remove_leftover(name);
     return namespaces_.emplace_back(lab::Namespace::create(name));
 }
 
+const lab::Network& Net::build(lab::Spec spec, const std::string& part) {
+    spec.name = name_for_this_test(part, kLongestName);
+    for (const lab::Node& node : spec.nodes) remove_leftover(lab::namespace_name(spec.name, node.name));
+    lab::Network network = lab::build(spec);
+    return labs_.emplace_back(std::move(spec), std::move(network)).second;
+}
+
 Net::~Net() {
-    for (const auto& each : namespaces_) {
+    const auto clear = [](const lab::Namespace& space) {
         try {
-            clear_out(each);
+            clear_out(space);
         } catch (const std::exception& error) {
-            ADD_FAILURE() << "what the test left in " << each.name() << " stays: " << error.what();
+            ADD_FAILURE() << "what the test left in " << space.name() << " stays: " << error.what();
         }
-    }
+    };
+    for (const auto& space : namespaces_) clear(space);
+    for (const auto& [spec, network] : labs_)
+        for (const lab::Node& node : spec.nodes)
+            if (node.kind == lab::NodeKind::space) clear(network.space(node.name));
 }
 
 Wire add_wire(Net& net, const lab::Namespace& host, const std::string& bridge, const std::string& name, bool wire_like,

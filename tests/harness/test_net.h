@@ -17,13 +17,16 @@
 #include <string>
 
 #include "lab/link.h"
-#include "lab/namespace.h"
+#include "lab/network.h"
 #include "model/types.h"
 
 namespace underpass::test {
 
 // A name of at most `longest` characters that belongs to the running test alone, and is the same in its next run.
 std::string name_for_this_test(const std::string& part, std::size_t longest);
+
+// A node where no frame comes of itself and no rule sees a bridged one: without IPv6, nor iptables under bridges.
+lab::Node quiet_node(const std::string& name);
 
 // The namespaces, for a test that is no TestNet.
 class Net {
@@ -35,9 +38,14 @@ public:
 
     // Stays where it is: the reference is good as long as this object.
     const lab::Namespace& make(const std::string& part);
+    // A whole lab, likewise; `spec` gets a name of the test's own.
+    const lab::Network& build(lab::Spec spec, const std::string& part = "");
 
 private:
+    static void remove_leftover(const std::string& name);
+
     std::list<lab::Namespace> namespaces_;
+    std::list<std::pair<lab::Spec, lab::Network>> labs_;
 };
 
 // A port of a bridge in `host` and, at its other end, a device in a namespace of its own, both up and running, without

@@ -44,8 +44,8 @@ protected:
 TEST_P(HostTest, HostAndPortsReachEachOther) {
     Trial trial(net(), GetParam());
     const lab::Namespace& host = trial.host();
-    const lab::Namespace a = lab::Namespace::open(name_for_this_test("a", 40));
-    const lab::Namespace b = lab::Namespace::open(name_for_this_test("b", 40));
+    const lab::Namespace& a = trial.far("a");
+    const lab::Namespace& b = trial.far("b");
     host.run([] { lab::add_address("br0", std::string(kBridgeAddress) + "/24"); });
     a.run([] { lab::add_address("a", "10.9.0.1/24"); });
     b.run([] { lab::add_address("b", "10.9.0.2/24"); });

@@ -234,7 +234,7 @@ TEST_P(LatencyTest, FramesStayInOrderAtAPulse) {
     Trial trial(net(), GetParam());
     // Forgets after 2 s, so there are several pulses in each of them.
     ASSERT_TRUE(run(trial.host(), {"ip", "link", "set", "br0", "type", "bridge", "ageing_time", "200"}).ok());
-    const lab::Namespace far = lab::Namespace::open(name_for_this_test("a", 40));
+    const lab::Namespace& far = trial.far("a");
     MacAddr source;
     const Fd socket = far.run([&source] {
         lab::set_features("a", {{"tx-udp-segmentation", false}});
@@ -252,7 +252,7 @@ TEST_P(LatencyTest, FramesStayInOrderAtAPulse) {
         return fd;
     });
     // Frames for the device itself go straight into its namespace from TC: no way is shorter.
-    const MacAddr destination = lab::Namespace::open(name_for_this_test("b", 40)).run([] { return lab::mac("b"); });
+    const MacAddr destination = trial.far("b").run([] { return lab::mac("b"); });
     ASSERT_TRUE(run(far, {"ip", "neigh", "add", "10.9.0.2", "lladdr", destination.text(), "dev", "a"}).ok());
     trial.up();
     trial.introduce(trial.a(), source);

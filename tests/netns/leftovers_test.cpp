@@ -46,8 +46,8 @@ protected:
         std::vector<const lab::Namespace*> far() const { return {&far_a, &far_b}; }
 
         Trial trial;
-        lab::Namespace far_a = lab::Namespace::open(name_for_this_test("a", 40));
-        lab::Namespace far_b = lab::Namespace::open(name_for_this_test("b", 40));
+        const lab::Namespace& far_a = trial.far("a");
+        const lab::Namespace& far_b = trial.far("b");
         Facts before;
     };
 

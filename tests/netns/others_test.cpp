@@ -85,7 +85,7 @@ TEST_P(OthersTest, CaptureOnTheBridge) {
 // Where a frame leaves, TC shows it to captures; a frame that leaves by XDP no capture on the host sees.
 TEST_F(CaptureTest, OnAPort) {
     Trial trial(net(), "tc");
-    const lab::Namespace far = lab::Namespace::open(name_for_this_test("b", 40));
+    const lab::Namespace& far = trial.far("b");
     const MacAddr b = far.run([] { return lab::mac("b"); });  // frames for the device itself go straight into it
     trial.up();
     trial.introduce(trial.a(), kHostA);
@@ -115,7 +115,7 @@ void await_left(const Trial& trial, bool left) {
 // A frame that was redirected is not shown to a program in generic mode at its end.
 TEST_P(OthersTest, ContainersXdpProgramInGenericMode) {
     Trial trial(net(), GetParam());
-    const lab::Namespace far = lab::Namespace::open(name_for_this_test("b", 40));
+    const lab::Namespace& far = trial.far("b");
     const auto drops = [&far](std::optional<ForeignXdp>& program) {
         program.emplace(far, "b", XDP_FLAGS_SKB_MODE, XDP_DROP);
     };

@@ -441,7 +441,7 @@ class ContainerTest : public TestNet {};
 TEST_F(ContainerTest, ItsOwnIngressRuleIsObeyed) {
     Trial trial(net(), "tc");
     trial.up();
-    const lab::Namespace far = lab::Namespace::open(name_for_this_test("b", 40));
+    const lab::Namespace& far = trial.far("b");
     // Frames go straight in where they are for the device itself.
     const MacAddr b = far.run([] { return lab::mac("b"); });
     trial.introduce(trial.a(), kHostA);

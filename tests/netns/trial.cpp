@@ -41,19 +41,20 @@ std::optional<std::uint32_t> number_of(const Frame& frame, const MacAddr& source
     return number;
 }
 
-std::vector<Wire> add_wires(Net& net, const lab::Namespace& host, const std::string& hook) {
-    host.run([] {
-        for (const char* devices : {"all", "default"}) lab::disable_ipv6(devices);
-        // Only where br_netfilter is loaded: else there is nothing to turn off.
-        if (std::filesystem::exists("/proc/sys/net/bridge"))
-            for (const char* tables : {"iptables", "ip6tables"})
-                lab::set_sysctl(std::string("bridge/bridge-nf-call-") + tables, "0");
-        lab::create_bridge(kBridge);
-        lab::set_up(kBridge);
-    });
-    std::vector<Wire> wires;
-    for (const char* name : {"a", "b", "c", "d"}) wires.push_back(add_wire(net, host, kBridge, name, hook == "xdp"));
-    return wires;
+// A host at each of four ports; a port and the device at its other end have the host's name.
+lab::Spec four_hosts(const std::string& hook) {
+    lab::Spec spec;
+    spec.nodes.push_back(quiet_node("host"));
+    lab::Bridge bridge;
+    bridge.name = kBridge;
+    bridge.multicast_snooping = false;
+    for (const char* name : {"a", "b", "c", "d"}) {
+        spec.nodes.push_back(quiet_node(name));
+        spec.links.push_back({.ends = {{{"host", name}, {name, name}}}, .wire = hook == "xdp"});
+        bridge.ports.push_back({.device = name});
+    }
+    spec.nodes.front().bridges.push_back(std::move(bridge));
+    return spec;
 }
 
 bool is_believed(const lab::Namespace& host, const MacAddr& mac) {
@@ -75,12 +76,12 @@ bool is_emulated() {
 
 Trial::Trial(Net& net, const std::string& hook)
     : hook_(hook),
-      host_(net.make("host")),
-      wires_(add_wires(net, host_, hook)),
-      a_(wires_[0].far, "a"),
-      b_(wires_[1].far, "b"),
-      c_(wires_[2].far, "c"),
-      d_(wires_[3].far, "d") {}
+      network_(net.build(four_hosts(hook))),
+      host_(network_.space("host")),
+      a_(network_.space("a"), "a"),
+      b_(network_.space("b"), "b"),
+      c_(network_.space("c"), "c"),
+      d_(network_.space("d"), "d") {}
 
 void Trial::up() const {
     const Finished finished = underpass(host_, {"up", kBridge, "--hook", hook_});

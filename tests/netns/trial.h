@@ -38,6 +38,8 @@ public:
     void up() const;  // `underpass up br0 --hook HOOK`; throws its words if it fails
 
     const lab::Namespace& host() const { return host_; }
+    // Of host "a" to "d"; its device there has the same name.
+    const lab::Namespace& far(const std::string& name) const { return network_.space(name); }
     const std::string& hook() const { return hook_; }
     FrameSocket& a() { return a_; }
     FrameSocket& b() { return b_; }
@@ -67,8 +69,8 @@ public:
 
 private:
     std::string hook_;
+    const lab::Network& network_;
     const lab::Namespace& host_;
-    std::vector<Wire> wires_;
     FrameSocket a_, b_, c_, d_;
 };
 

@@ -35,33 +35,31 @@ constexpr int kQueues = 3;  // that a frame may wait in: a port's, the far end's
 
 }  // namespace
 
-World::World(Net& net, const std::string& name, const std::string& hook)
-    : name_(name), host_(net.make(name)), far_(net.make(name + "f")) {
-    // Every device, also one that starts IPv6 anew because its MTU changed: no frame comes of itself.
-    for (const auto* where : {&host_, &far_})
-        where->run([] {
-            for (const char* devices : {"all", "default"}) lab::disable_ipv6(devices);
-        });
+namespace {
+
+// The ports and their far ends, and a pair for markers, queued as frames are where XDP runs.
+lab::Spec world_spec(const std::string& hook) {
+    lab::Spec spec;
+    spec.nodes = {quiet_node("host"), quiet_node("far")};
+    lab::Node &host = spec.nodes[0], &far = spec.nodes[1];
+    const bool wire = hook == "xdp";
     for (std::size_t i = 0; i < kMostPorts; i++) {
-        host_.run([&] {
-            lab::create_veth(port_name(i), far_name(i),
-                             {.peer_namespace = &far_, .mac = port_mac(i), .peer_mac = far_mac(i)});
-            lab::set_up(port_name(i));
-        });
-        far_.run([&] {
-            lab::set_mtu(far_name(i), kFarMtu);
-            if (hook == "xdp") lab::make_wire_like(far_name(i));
-            lab::set_up(far_name(i));
-            lab::wait_until_running(far_name(i));
-        });
-        far_sockets_.emplace_back(far_, far_name(i));
+        host.interfaces.push_back({.name = port_name(i), .mac = port_mac(i)});
+        far.interfaces.push_back({.name = far_name(i), .mac = far_mac(i), .mtu = kFarMtu});
+        spec.links.push_back({.ends = {{{"host", port_name(i)}, {"far", far_name(i)}}}, .wire = wire});
     }
-    far_.run([&] {
-        lab::create_veth(kMarkerFrom, kMarkerTo);
-        if (hook == "xdp") lab::make_wire_like(kMarkerTo);  // queued as frames are where XDP runs
-        for (const char* device : {kMarkerFrom, kMarkerTo}) lab::set_up(device);
-        lab::wait_until_running(kMarkerTo);
-    });
+    spec.links.push_back({.ends = {{{"far", kMarkerFrom}, {"far", kMarkerTo}}}, .wire = wire});
+    return spec;
+}
+
+}  // namespace
+
+World::World(Net& net, const std::string& name, const std::string& hook)
+    : name_(name),
+      network_(net.build(world_spec(hook), name)),
+      host_(network_.space("host")),
+      far_(network_.space("far")) {
+    for (std::size_t i = 0; i < kMostPorts; i++) far_sockets_.emplace_back(far_, far_name(i));
     for (const char* device : {kMarkerFrom, kMarkerTo}) marker_sockets_.emplace_back(far_, device);
     if (!hook.empty()) daemon_.emplace(start_daemon(host_, {"--all", "--hook", hook}));
 }

@@ -60,6 +60,7 @@ private:
     void catch_up() const;
 
     std::string name_;
+    const lab::Network& network_;
     const lab::Namespace& host_;
     const lab::Namespace& far_;
     std::vector<FrameSocket> far_sockets_;

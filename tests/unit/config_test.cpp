@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "temporary_directory.h"
+#include "yaml/reader.h"
 
 namespace underpass {
 namespace {
@@ -99,7 +100,7 @@ TEST(Config, BadFiles) {
         try {
             parse_config(row.text, "/etc/c.yaml");
             ADD_FAILURE() << "was taken";
-        } catch (const ConfigError& error) {
+        } catch (const FileError& error) {
             const std::string sentence = error.what();
             EXPECT_EQ(sentence.substr(0, row.says[0].size()), row.says[0]);
             for (const std::string& words : row.says) EXPECT_THAT(sentence, HasSubstr(words));
@@ -119,7 +120,7 @@ TEST(Config, ReadsAFile) {
         try {
             read_config(wrong);
             ADD_FAILURE() << wrong << " was taken";
-        } catch (const ConfigError& error) {
+        } catch (const FileError& error) {
             EXPECT_TRUE(std::string(error.what()).starts_with("cannot read " + wrong.string() + ": ")) << error.what();
         }
     }

@@ -48,16 +48,31 @@ void wait_for_end(pid_t daemon) {
         throw std::runtime_error(fmt::format("the daemon (pid {}) does not end", daemon));
 }
 
-}  // namespace
-
-std::optional<nlohmann::json> ask(const nlohmann::json& request) {
-    auto answer = control_request(RunDirectory::of_this_namespace().socket(), request);
-    if (!answer) return answer;
-    if (answer->value("ends", false)) wait_for_end(answer->at("pid").get<pid_t>());
-    require_ok(*answer);
-    return answer;
+// What a daemon that is not there any more left behind.
+nlohmann::json clean_up_after_a_crash(const std::vector<std::string>& bridges) {
+    const RunDirectory run = RunDirectory::of_this_namespace();
+    const PinDirectory pins = PinDirectory::of_this_namespace();
+    std::optional<State> state;
+    try {
+        state = read_state(run);
+    } catch (const std::runtime_error&) {
+        // Damaged. What is attached is found without it.
+        state.emplace();
+    }
+    for (const std::string& bridge : bridges)
+        if (!(state && state->selection.bridges.contains(bridge))) require_device(bridge);
+    if (!state && !pins.exists()) return {{"ok", true}, {"bridges", nlohmann::json::array()}};
+    if (!bridges.empty()) throw std::runtime_error(kLeftBehind);
+    clean_up(pins, state.value_or(State{}));
+    run.remove();
+    nlohmann::json taken = nlohmann::json::array();
+    if (state)
+        for (const auto& [bridge, hook] : state->selection.bridges) taken.push_back(bridge);
+    return {{"ok", true}, {"bridges", taken}, {"after_crash", true}};
 }
 
+// Starts a daemon in the background and returns when it is ready, or another one runs (which may not answer yet, or may
+// be about to end). Throws its own sentence if it cannot start.
 void start_daemon() {
     std::array<int, 2> ends{};
     if (pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno(errno, "open a pipe");
@@ -74,6 +89,38 @@ void start_daemon() {
         text.append(chunk.data(), static_cast<std::size_t>(length));
     if (text == kReady || text == kLocked) return;
     throw std::runtime_error(text.empty() ? "the daemon ended before it was ready" : text);
+}
+
+}  // namespace
+
+std::optional<nlohmann::json> ask(const nlohmann::json& request) {
+    auto answer = control_request(RunDirectory::of_this_namespace().socket(), request);
+    if (!answer) return answer;
+    if (answer->value("ends", false)) wait_for_end(answer->at("pid").get<pid_t>());
+    require_ok(*answer);
+    return answer;
+}
+
+nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook) {
+    const nlohmann::json request = {{"operation", "up"}, {"bridges", bridges}, {"hook", hook}, {"all", all}};
+    // Another command may start the daemon, or have it end, at the same time.
+    for (const auto end = std::chrono::steady_clock::now() + kPatience;;) {
+        try {
+            if (const auto answer = ask(request)) return *answer;
+        } catch (const DaemonGone&) {
+            if (std::chrono::steady_clock::now() > end) throw;
+        }
+        if (std::chrono::steady_clock::now() > end)
+            throw std::runtime_error("the daemon ended as soon as it had started");
+        // Not for a name that was mistyped: it would take over what another has left behind, too.
+        for (const std::string& bridge : bridges) require_device(bridge);
+        start_daemon();
+    }
+}
+
+nlohmann::json take_down(const std::vector<std::string>& bridges) {
+    if (auto answer = ask({{"operation", "down"}, {"bridges", bridges}})) return std::move(*answer);
+    return clean_up_after_a_crash(bridges);
 }
 
 }  // namespace underpass

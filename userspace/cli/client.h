@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace underpass {
 
@@ -15,8 +17,10 @@ inline constexpr const char* kLeftBehind =
 // answers with if that is an error.
 std::optional<nlohmann::json> ask(const nlohmann::json& request);
 
-// Starts a daemon in the background and returns when it is ready, or another one runs (which may not answer yet, or may
-// be about to end). Throws its own sentence if it cannot start.
-void start_daemon();
+// `underpass up`, in the calling thread's network namespace: asks the daemon, which is started in the background if
+// none runs; its answer. Throws its own sentence if it cannot start.
+nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook);
+// `underpass down`, likewise; no bridges: all. Where a daemon has crashed, what it left is removed.
+nlohmann::json take_down(const std::vector<std::string>& bridges);
 
 }  // namespace underpass

@@ -12,5 +12,6 @@ void add_up(CLI::App& app);
 void add_down(CLI::App& app);
 void add_status(CLI::App& app);
 void add_run(CLI::App& app);
+void add_lab(CLI::App& app);
 
 }  // namespace underpass

@@ -8,7 +8,6 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "sync/state.h"
 
 namespace underpass {
 
@@ -19,42 +18,18 @@ struct DownOptions {
     bool json = false;
 };
 
-// What a daemon that is not there any more left behind.
-nlohmann::json clean_up_after_a_crash(const std::vector<std::string>& bridges) {
-    const RunDirectory run = RunDirectory::of_this_namespace();
-    const PinDirectory pins = PinDirectory::of_this_namespace();
-    std::optional<State> state;
-    try {
-        state = read_state(run);
-    } catch (const std::runtime_error&) {
-        // Damaged. What is attached is found without it.
-        state.emplace();
-    }
-    for (const std::string& bridge : bridges)
-        if (!(state && state->selection.bridges.contains(bridge))) require_device(bridge);
-    if (!state && !pins.exists()) return {{"ok", true}, {"bridges", nlohmann::json::array()}};
-    if (!bridges.empty()) throw std::runtime_error(kLeftBehind);
-    clean_up(pins, state.value_or(State{}));
-    run.remove();
-    nlohmann::json taken = nlohmann::json::array();
-    if (state)
-        for (const auto& [bridge, hook] : state->selection.bridges) taken.push_back(bridge);
-    return {{"ok", true}, {"bridges", taken}, {"after_crash", true}};
-}
-
 void down(const DownOptions& options) {
     require_root();
-    auto answer = ask({{"operation", "down"}, {"bridges", options.bridges}});
-    if (!answer) answer = clean_up_after_a_crash(options.bridges);
+    const nlohmann::json answer = take_down(options.bridges);
     if (options.json) {
-        fmt::print("{}\n", answer->dump(2));
+        fmt::print("{}\n", answer.dump(2));
         return;
     }
-    for (const auto& bridge : answer->at("bridges")) fmt::print("{}: as it was before\n", bridge.get<std::string>());
-    if (answer->contains("after_crash"))
+    for (const auto& bridge : answer.at("bridges")) fmt::print("{}: as it was before\n", bridge.get<std::string>());
+    if (answer.contains("after_crash"))
         fmt::print("what a daemon that is gone had left is removed\n");
-    else if (answer->at("bridges").empty())
-        fmt::print("nothing to take down{}\n", answer->value("ends", false) ? "; the daemon has ended" : "");
+    else if (answer.at("bridges").empty())
+        fmt::print("nothing to take down{}\n", answer.value("ends", false) ? "; the daemon has ended" : "");
 }
 
 }  // namespace

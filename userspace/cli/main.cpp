@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// underpass: the command line. Exit status: 0 done, 1 failed, 2 wrong use. The one place that catches.
+// underpass: the command line. Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. The one place that catches.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -7,12 +7,14 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "lab/interrupt.h"
 #include "loader/error.h"
 
 namespace {
 
 constexpr int kFailed = 1;
 constexpr int kWrongUse = 2;
+constexpr int kInterrupted = 130;
 
 constexpr const char* kAbout =
     "The fast path under a Linux bridge: takes known unicast between the ports of a bridge straight from one to the "
@@ -25,15 +27,20 @@ constexpr const char* kExamples =
     "  underpass up br0           make br0 fast\n"
     "  underpass status           what goes fast, and why the rest does not\n"
     "  underpass down             everything as it was before\n"
+    "  underpass lab up nat       a network to try it on, in namespaces of its own\n"
     "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong use. See underpass(8).";
+    "Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. See underpass(8).";
 
 // One line: what is wrong, and where the right use is told.
 std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
-    const auto commands = app.get_subcommands();
-    if (!commands.empty())
-        return fmt::format("{} (see `underpass {} --help`)", error.what(), commands.front()->get_name());
-    if (argc < 2) return "say what to do: check, up, down, status or run (see `underpass --help`)";
+    std::string command;
+    const CLI::App* deepest = &app;
+    while (!deepest->get_subcommands().empty()) {
+        deepest = deepest->get_subcommands().front();
+        command += ' ' + deepest->get_name();
+    }
+    if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
+    if (argc < 2) return "say what to do: check, up, down, status, run or lab (see `underpass --help`)";
     if (argv[1][0] == '-')
         return fmt::format("there is no option '{}' before the command (see `underpass --help`)", argv[1]);
     return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
@@ -52,6 +59,7 @@ int main(int argc, char** argv) {
     underpass::add_down(app);
     underpass::add_status(app);
     underpass::add_run(app);
+    underpass::add_lab(app);
     try {
         app.parse(argc, argv);
         return 0;
@@ -59,6 +67,9 @@ int main(int argc, char** argv) {
         if (error.get_exit_code() == 0) return app.exit(error);
         fmt::print(stderr, "underpass: {}\n", wrong_use(app, error, argc, argv));
         return kWrongUse;
+    } catch (const underpass::lab::Interrupted&) {
+        fmt::print(stderr, "underpass: interrupted; what was begun is taken back\n");
+        return kInterrupted;
     } catch (const underpass::VerifierError& error) {
         fmt::print(stderr, "underpass: {}\n{}\n", error.what(), error.log());
     } catch (const std::exception& error) {

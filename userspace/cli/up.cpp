@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <fmt/format.h>
 
-#include <chrono>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "sync/control.h"
-#include "sync/state.h"
 
 namespace underpass {
 
 namespace {
-
-constexpr std::chrono::seconds kPatience{10};
 
 struct UpOptions {
     std::vector<std::string> bridges;
@@ -26,27 +20,9 @@ struct UpOptions {
     bool json = false;
 };
 
-// Another command may start the daemon, or have it end, at the same time.
-nlohmann::json ask_or_start(const nlohmann::json& request) {
-    for (const auto end = std::chrono::steady_clock::now() + kPatience;;) {
-        try {
-            if (const auto answer = ask(request)) return *answer;
-        } catch (const DaemonGone&) {
-            if (std::chrono::steady_clock::now() > end) throw;
-        }
-        if (std::chrono::steady_clock::now() > end)
-            throw std::runtime_error("the daemon ended as soon as it had started");
-        // Not for a name that was mistyped: it would take over what another has left behind, too.
-        for (const auto& bridge : request.at("bridges")) require_device(bridge.get<std::string>());
-        start_daemon();
-    }
-}
-
 void up(const UpOptions& options) {
     require_root();
-    const nlohmann::json request = {
-        {"operation", "up"}, {"bridges", options.bridges}, {"hook", options.hook}, {"all", options.all}};
-    const nlohmann::json answer = ask_or_start(request);
+    const nlohmann::json answer = bring_up(options.bridges, options.all, options.hook);
     if (options.json) {
         fmt::print("{}\n", answer.dump(2));
         return;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "lab/link.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -16,9 +15,9 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <stdexcept>
+#include <functional>
+#include <string_view>
 #include <thread>
 
 #include "lab/request.h"
@@ -30,24 +29,9 @@ namespace underpass::lab {
 
 namespace {
 
-constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
-
-int index_of(const std::string& name) {
-    return static_cast<int>(number(ifindex(name)));
-}
-
 // The kernel counts in clock ticks as user space sees them: hundredths of a second.
 std::uint32_t ticks(std::chrono::milliseconds time) {
     return static_cast<std::uint32_t>(time.count() / 10);
-}
-
-void put_mac(Request& request, int attribute, const std::optional<MacAddr>& mac) {
-    if (mac) request.put(attribute, mac->bytes);
-}
-
-template <class Value, class Option>
-void put_if(Request& request, int attribute, const std::optional<Option>& value) {
-    if (value) request.put(attribute, static_cast<Value>(*value));
 }
 
 // One attribute of a device that exists.
@@ -106,6 +90,14 @@ ifreq device_request(const std::string& name) {
     return request;
 }
 
+void wait_until(std::chrono::milliseconds time, const std::string& what, const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (!done()) {
+        if (std::chrono::steady_clock::now() > end) throw_errno(ETIMEDOUT, what);
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
 std::string sysctl_path(const std::string& name) {
     return "/proc/sys/net/" + name;
 }
@@ -131,7 +123,7 @@ void create_veth(const std::string& name, const std::string& peer, const VethOpt
         put_end(peer, options.peer_mac);
         if (options.peer_namespace != nullptr) request.put(IFLA_NET_NS_FD, options.peer_namespace->fd());
     }
-    request.send();
+    request.send("veth devices (module veth)");
 }
 
 void create_bridge(const std::string& name, BridgeOptions options) {
@@ -141,7 +133,7 @@ void create_bridge(const std::string& name, BridgeOptions options) {
     request.put_text(IFLA_IFNAME, name);
     put_mac(request, IFLA_ADDRESS, options.mac);
     put_bridge(request, options);
-    request.send();
+    request.send(options.vlan_filtering ? kVlanFiltering : "bridges (module bridge)");
 }
 
 void set_bridge(const std::string& name, const BridgeOptions& options) {
@@ -149,7 +141,7 @@ void set_bridge(const std::string& name, const BridgeOptions& options) {
     request.header<ifinfomsg>().ifi_index = index_of(name);
     put_mac(request, IFLA_ADDRESS, options.mac);
     put_bridge(request, options);
-    request.send();
+    request.send(options.vlan_filtering ? kVlanFiltering : std::string_view());
 }
 
 void create_dummy(const std::string& name) {
@@ -160,29 +152,26 @@ void create_dummy(const std::string& name) {
         const Request::Nest info(request, IFLA_LINKINFO);
         request.put_text(IFLA_INFO_KIND, "dummy");
     }
-    request.send();
-}
-
-void create_vlan(const std::string& name, const std::string& lower, Vid vid) {
-    Request request(RTM_NEWLINK, kCreate, "create the VLAN device " + name + " on " + lower);
-    request.header<ifinfomsg>();
-    request.put_text(IFLA_IFNAME, name).put(IFLA_LINK, number(ifindex(lower)));
-    {
-        const Request::Nest info(request, IFLA_LINKINFO);
-        request.put_text(IFLA_INFO_KIND, "vlan");
-        const Request::Nest data(request, IFLA_INFO_DATA);
-        request.put(IFLA_VLAN_ID, number(vid));
-    }
-    request.send();
+    request.send("dummy devices (module dummy)");
 }
 
 Fd create_tap(const std::string& name) {
     Fd tap(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-    if (!tap) throw_errno(errno, "open /dev/net/tun");
+    if (!tap)
+        throw_errno(errno, errno == ENOENT || errno == ENODEV
+                               ? "open /dev/net/tun: this kernel has no taps (module tun)"
+                               : "open /dev/net/tun");
     ifreq request = device_request(name);
     request.ifr_flags = IFF_TAP | IFF_NO_PI;
     if (::ioctl(tap.get(), TUNSETIFF, &request) != 0) throw_errno(errno, "create the tap " + name);
     return tap;
+}
+
+void create_persistent_tap(const std::string& name) {
+    // One that is there would be opened instead, whosever it is.
+    if (find_ifindex(name)) throw_errno(EEXIST, "create the tap " + name);
+    const Fd tap = create_tap(name);
+    if (::ioctl(tap.get(), TUNSETPERSIST, 1) != 0) throw_errno(errno, "keep the tap " + name);
 }
 
 void delete_link(const std::string& name) {
@@ -209,18 +198,23 @@ void set_down(const std::string& name) {
 void wait_until_running(const std::string& name, std::chrono::milliseconds time) {
     NetlinkSocket route(NETLINK_ROUTE);
     const Ifindex index = ifindex(name);
-    const auto end = std::chrono::steady_clock::now() + time;
-    const auto running = [&] {
+    wait_until(time, "wait for the carrier of " + name, [&] {
         const auto link = get_link(route, index);
         if (!link || (link->flags & IFF_RUNNING) == 0) return false;
         if (!link->port || link->port->state != PortState::disabled) return true;
         const auto bridge = get_link(route, link->master.value_or(Ifindex::none));
         return !bridge || (bridge->flags & IFF_UP) == 0;
-    };
-    while (!running()) {
-        if (std::chrono::steady_clock::now() > end) throw_errno(ETIMEDOUT, "wait for the carrier of " + name);
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
+    });
+}
+
+void wait_until_decided(const std::string& port, std::chrono::milliseconds time) {
+    NetlinkSocket route(NETLINK_ROUTE);
+    const Ifindex index = ifindex(port);
+    wait_until(time, "wait for STP at " + port, [&] {
+        const auto link = get_link(route, index);
+        return link && link->port &&
+               (link->port->state == PortState::forwarding || link->port->state == PortState::blocking);
+    });
 }
 
 void set_master(const std::string& name, const std::string& master) {
@@ -237,33 +231,6 @@ void set_mac(const std::string& name, const MacAddr& mac) {
 
 void set_mtu(const std::string& name, std::uint32_t mtu) {
     set_attribute(name, "set the MTU of " + name + " to " + std::to_string(mtu), IFLA_MTU, mtu);
-}
-
-void add_address(const std::string& name, const std::string& address) {
-    const std::size_t slash = address.find('/');
-    const std::string host = address.substr(0, slash);
-    const bool v6 = host.find(':') != std::string::npos;
-    std::array<std::uint8_t, 16> bytes{};
-    std::uint8_t length = 0;
-    const char* end = address.data() + address.size();
-    if (slash == std::string::npos || ::inet_pton(v6 ? AF_INET6 : AF_INET, host.c_str(), bytes.data()) != 1 ||
-        std::from_chars(address.data() + slash + 1, end, length).ptr != end || length > (v6 ? 128 : 32))
-        throw std::invalid_argument("not an address with its prefix length: " + address);
-
-    Request request(RTM_NEWADDR, kCreate, "add the address " + address + " to " + name);
-    auto& header = request.header<ifaddrmsg>();
-    header.ifa_family = v6 ? AF_INET6 : AF_INET;
-    header.ifa_prefixlen = length;
-    header.ifa_flags = v6 ? IFA_F_NODAD : 0;
-    header.ifa_index = number(ifindex(name));
-    const std::span<const std::uint8_t> used(bytes.data(), v6 ? 16 : 4);
-    request.put_bytes(IFA_LOCAL, used).put_bytes(IFA_ADDRESS, used);
-    if (!v6 && length < 31) {
-        std::uint32_t broadcast = 0;
-        std::memcpy(&broadcast, bytes.data(), sizeof(broadcast));
-        request.put(IFA_BROADCAST, broadcast | htonl(0xffffffffU >> length));
-    }
-    request.send();
 }
 
 void set_port(const std::string& name, const PortOptions& options) {

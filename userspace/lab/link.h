@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "lab/address.h"
 #include "lab/namespace.h"
 #include "loader/fd.h"
 #include "model/host.h"
@@ -43,11 +44,12 @@ void create_bridge(const std::string& name, BridgeOptions options = {});
 void set_bridge(const std::string& name, const BridgeOptions& options);
 
 void create_dummy(const std::string& name);
-// A VLAN device on `lower`.
-void create_vlan(const std::string& name, const std::string& lower, Vid vid);
 // A tap: what is written to the descriptor comes in at the device, what the device sends is read from it, one frame
 // at a time. The device goes with the descriptor. Not blocking.
 Fd create_tap(const std::string& name);
+// A tap that stays without a descriptor: whoever comes later (QEMU's `-netdev tap,ifname=NAME`) opens it by its name,
+// in this namespace. Without a carrier until then. Throws std::system_error (EEXIST: the name is taken).
+void create_persistent_tap(const std::string& name);
 
 // An absent device is no error.
 void delete_link(const std::string& name);
@@ -57,12 +59,13 @@ void set_down(const std::string& name);
 // Until the kernel has seen the carrier: before that, a bridge port forwards nothing and takes no dynamic FDB entry. A
 // port of a bridge that is up is then not disabled any more. Throws std::system_error (ETIMEDOUT).
 void wait_until_running(const std::string& name, std::chrono::milliseconds time = std::chrono::seconds(10));
+// Until STP has decided about a port: forwarding or blocking. Twice the forward delay and what it takes to elect a
+// root. Throws std::system_error (ETIMEDOUT).
+void wait_until_decided(const std::string& port, std::chrono::milliseconds time = std::chrono::seconds(60));
 void set_master(const std::string& name, const std::string& master);
 void clear_master(const std::string& name);
 void set_mac(const std::string& name, const MacAddr& mac);
 void set_mtu(const std::string& name, std::uint32_t mtu);
-// "10.1.0.1/24" or "fd00::1/64" (usable at once: no duplicate address detection).
-void add_address(const std::string& name, const std::string& address);
 
 struct PortOptions {
     // `blocking` does not hold on a bridge without STP (the kernel makes it forwarding at once), `listening` does.

@@ -90,6 +90,12 @@ std::string Namespace::path() const {
     return path_of(name_);
 }
 
+std::uint64_t Namespace::inode() const {
+    struct stat status = {};
+    if (::fstat(fd(), &status) != 0) throw_errno(errno, "look at the network namespace " + name_);
+    return status.st_ino;
+}
+
 Inside::Inside(const Namespace& there) : before_(open_path(kOwnNamespace, "open the thread's network namespace")) {
     if (::setns(there.fd(), CLONE_NEWNET) != 0) throw_errno(errno, "enter the network namespace " + there.name());
 }

@@ -2,10 +2,11 @@
 // A network namespace with a name, as `ip netns add` makes it: a bind mount under /run/netns, on a mount that other
 // mount namespaces share, so that `ip netns exec NAME` and `nsenter --net=/run/netns/NAME` find it.
 //
-// One that was created here is removed by the destructor; one that was opened is only closed. What lives in it (veths,
-// bridges) goes with it once no process, socket or descriptor holds it any more.
+// One that was created here is removed by the destructor, unless it is kept; one that was opened is only closed. What
+// lives in it (veths, bridges) goes with it once no process, socket or descriptor holds it any more.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,10 @@ public:
     const std::string& name() const noexcept { return name_; }
     // For commands that take a path: /run/netns/NAME.
     std::string path() const;
+    // Tells it from every other one that is there now, whatever their names. Throws std::system_error.
+    std::uint64_t inode() const;
+    // From now on it outlives this object: whoever takes it away calls remove().
+    void keep() noexcept { owned_ = false; }
 
     // Calls `work` with the calling thread inside, and brings the thread back whatever happens.
     template <class Work>

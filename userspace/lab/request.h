@@ -10,11 +10,17 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
+#include "model/types.h"
+
 namespace underpass::lab {
+
+constexpr std::uint16_t kCreate = NLM_F_CREATE | NLM_F_EXCL;
 
 class Request {
 public:
@@ -55,7 +61,9 @@ public:
         nlattr* attribute_;
     };
 
-    void send();
+    // `missing` is what a kernel lacks that does not support this: "VLAN devices (module 8021q)". The error then says
+    // so, unless the kernel has given another reason itself.
+    void send(std::string_view missing = {});
 
 private:
     void check_room(std::size_t bytes) const;
@@ -64,5 +72,20 @@ private:
     nlmsghdr* message_;
     std::string what_;
 };
+
+template <class Value, class Option>
+void put_if(Request& request, int attribute, const std::optional<Option>& value) {
+    if (value) request.put(attribute, static_cast<Value>(*value));
+}
+
+inline void put_mac(Request& request, int attribute, const std::optional<MacAddr>& mac) {
+    if (mac) request.put(attribute, mac->bytes);
+}
+
+// For send(), of whatever a bridge without it refuses.
+constexpr std::string_view kVlanFiltering = "VLAN filtering in its bridge";
+
+// Of a device that is there, as fixed headers have it. Throws std::system_error.
+int index_of(const std::string& device);
 
 }  // namespace underpass::lab

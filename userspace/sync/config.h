@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <stdexcept>
 #include <string>
 
 #include "model/rules.h"
@@ -16,15 +15,10 @@ struct Config {
     std::uint32_t fdb_size = FDB_DEFAULT_SIZE;
 };
 
-// A sentence with file, line and column.
-class ConfigError : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
-// Throws ConfigError for a key that is not known (with the nearest that is), a value of the wrong type, or no YAML.
+// Throws FileError (yaml/reader.h) for a key that is not known (with the nearest that is), a value of the wrong type,
+// or no YAML.
 Config parse_config(const std::string& text, const std::string& file);
-// Throws ConfigError too if the file cannot be read.
+// Throws FileError too if the file cannot be read.
 Config read_config(const std::filesystem::path& file);
 
 }  // namespace underpass

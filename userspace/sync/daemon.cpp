@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "sync/daemon.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -25,10 +22,12 @@
 #include <stdexcept>
 
 #include "loader/error.h"
+#include "loader/lock.h"
 #include "loader/probe.h"
 #include "sync/control.h"
 #include "sync/engine.h"
 #include "sync/status.h"
+#include "yaml/reader.h"
 
 namespace underpass {
 
@@ -43,20 +42,10 @@ struct Locked : std::runtime_error {
 };
 
 Fd take_lock(const RunDirectory& run) {
-    for (;;) {
-        run.create();
-        Fd lock(open(run.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-        if (!lock && errno == ENOENT) continue;
-        if (!lock) throw_errno(errno, "open " + run.lock().string());
-        if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-            throw Locked(
-                "a daemon already runs for this network namespace: talk to it with `underpass up`, "
-                "`down` or `status`, which tells its pid (SIGTERM ends it)");
-        // One that was ending may have removed the file between the two.
-        struct stat ours = {}, there = {};
-        if (fstat(lock.get(), &ours) == 0 && stat(run.lock().c_str(), &there) == 0 && ours.st_ino == there.st_ino)
-            return lock;
-    }
+    if (auto lock = try_lock(run.lock())) return std::move(*lock);
+    throw Locked(
+        "a daemon already runs for this network namespace: talk to it with `underpass up`, "
+        "`down` or `status`, which tells its pid (SIGTERM ends it)");
 }
 
 Fd signal_fd() {
@@ -264,7 +253,7 @@ private:
         Config fresh;
         try {
             if (options_.config) fresh = read_config(*options_.config);
-        } catch (const ConfigError& error) {
+        } catch (const FileError& error) {
             spdlog::error("not reloaded, the old configuration stays: {}", error.what());
             return;
         }

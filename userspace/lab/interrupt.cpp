@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "bench/interrupt.h"
+#include "lab/interrupt.h"
 
 #include <algorithm>
 #include <csignal>
 #include <thread>
 
-namespace underpass::bench {
+namespace underpass::lab {
 
 namespace {
 
@@ -43,4 +43,4 @@ void pause_for(std::chrono::milliseconds time) {
     }
 }
 
-}  // namespace underpass::bench
+}  // namespace underpass::lab

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Ctrl-C, SIGTERM and SIGHUP end a measurement in good order: they raise a flag, the next step throws Interrupted, and
+// Ctrl-C, SIGTERM and SIGHUP end long work in good order: they raise a flag, the next step throws Interrupted, and
 // destructors take everything down on the way out.
 #pragma once
 
 #include <chrono>
 #include <exception>
 
-namespace underpass::bench {
+namespace underpass::lab {
 
 struct Interrupted : std::exception {
     const char* what() const noexcept override { return "interrupted"; }
@@ -19,4 +19,4 @@ void throw_if_interrupted();
 // Sleeps in short steps; throws Interrupted.
 void pause_for(std::chrono::milliseconds time);
 
-}  // namespace underpass::bench
+}  // namespace underpass::lab

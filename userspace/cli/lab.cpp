@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "cli/lab.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <stdexcept>
+
+#include "cli/client.h"
+#include "cli/commands.h"
+#include "lab/guest.h"
+#include "lab/models.h"
+#include "lab/namespace.h"
+#include "lab/parse.h"
+#include "sync/state.h"
+#include "yaml/reader.h"
+
+namespace underpass {
+
+namespace {
+
+// "net:[4026532000]" as the kernel shows a process's namespace.
+constexpr std::string_view kNetLink = "net:[";
+
+// Processes by the network namespace that they are in.
+std::map<std::uint64_t, std::vector<std::string>> processes_by_namespace() {
+    std::map<std::uint64_t, std::vector<std::string>> processes;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+        const std::string pid = entry.path().filename();
+        if (!std::ranges::all_of(pid, [](unsigned char c) { return std::isdigit(c) != 0; })) continue;
+        const auto link = std::filesystem::read_symlink(entry.path() / "ns/net", ignored).string();
+        if (!link.starts_with(kNetLink)) continue;
+        std::string name;
+        std::getline(std::ifstream(entry.path() / "comm"), name);
+        processes[std::stoull(link.substr(kNetLink.size()))].push_back(fmt::format("{} (pid {})", name, pid));
+    }
+    return processes;
+}
+
+// Whether the name still means what was recorded; one that was about to be made may be there or not.
+bool is_recorded(const lab::Record::Space& space) {
+    try {
+        return !space.inode || lab::Namespace::open(space.name).inode() == *space.inode;
+    } catch (const std::system_error&) {
+        return false;
+    }
+}
+
+}  // namespace
+
+LabText read_lab_text(const std::string& file_or_model) {
+    const bool is_path = file_or_model.find('/') != std::string::npos || file_or_model.ends_with(".yaml") ||
+                         file_or_model.ends_with(".yml");
+    if (!is_path) {
+        const auto model = lab::models().find(file_or_model);
+        if (model != lab::models().end()) return {"model " + file_or_model, std::string(model->second)};
+        std::vector<std::string_view> names;
+        for (const auto& [name, text] : lab::models()) names.push_back(name);
+        if (!std::filesystem::exists(file_or_model))
+            throw std::runtime_error(
+                fmt::format("there is no model and no file '{}' (nearest model: '{}'; `underpass lab "
+                            "models` lists them)",
+                            file_or_model, nearest(file_or_model, names)));
+    }
+    return {file_or_model, read_text(file_or_model)};
+}
+
+lab::Spec spec_of(const lab::Record& record) {
+    lab::Spec spec = lab::parse_spec(record.text, record.source);
+    if (!record.name_override.empty()) spec.name = record.name_override;
+    if (!record.accelerate_override.empty())
+        for (lab::Node& node : spec.nodes) node.accelerate = parse_hook_choice(record.accelerate_override);
+    return spec;
+}
+
+lab::Record find_lab(const std::string& name) {
+    auto records = lab::read_records();
+    std::erase_if(records, [](const lab::Record& record) { return !record.this_boot; });
+    std::vector<std::string> names;
+    for (const lab::Record& record : records) {
+        if (record.lab == name || (name.empty() && records.size() == 1)) return record;
+        names.push_back(record.lab);
+    }
+    if (names.empty())
+        throw std::runtime_error(name.empty() ? "no lab is up (`underpass lab up MODEL` builds one)"
+                                              : fmt::format("no lab {} is up, nor any other", name));
+    if (name.empty()) throw std::runtime_error(fmt::format("say which lab: {}", fmt::join(names, ", ")));
+    throw std::runtime_error(fmt::format("no lab {} is up; up: {}", name, fmt::join(names, ", ")));
+}
+
+FoundNode find_node(const std::string& name) {
+    const std::size_t dot = name.find('.');
+    std::vector<FoundNode> found;
+    std::vector<std::string> all;
+    for (const lab::Record& record : lab::read_records()) {
+        if (!record.this_boot) continue;
+        const lab::Spec spec = spec_of(record);
+        for (const lab::Node& node : spec.nodes) {
+            const bool whole = lab::namespace_name(spec.name, node.name) == name;
+            if (whole || (dot == std::string::npos && node.name == name)) found.push_back({record, spec, node});
+            all.push_back(lab::namespace_name(spec.name, node.name));
+        }
+    }
+    if (found.size() == 1) return found.front();
+    if (all.empty()) throw std::runtime_error("no lab is up (`underpass lab up MODEL` builds one)");
+    if (found.empty()) {
+        const std::vector<std::string_view> views(all.begin(), all.end());
+        throw std::runtime_error(fmt::format("there is no node {} (nearest: {})", name, nearest(name, views)));
+    }
+    throw std::runtime_error(fmt::format("more than one lab has a node {}: say {} or {}", name,
+                                         lab::namespace_name(found[0].spec.name, name),
+                                         lab::namespace_name(found[1].spec.name, name)));
+}
+
+std::vector<std::string> take_away(const lab::LabDirectory& directory, const lab::Record& record) {
+    std::vector<std::string> told;
+    if (record.this_boot) {
+        for (const auto& entry : std::filesystem::directory_iterator(directory.path()))
+            if (entry.path().extension() == ".sock") lab::stop_guest(directory.path(), entry.path().stem());
+        std::vector<lab::Record::Space> ours;
+        std::ranges::copy_if(record.spaces, std::back_inserter(ours), is_recorded);
+        for (const lab::Record::Space& space : ours) {
+            if (!space.inode) continue;
+            const auto there = lab::Namespace::open(space.name);
+            // Also one that somebody started in the lab: it would hold the namespace.
+            there.run([] {
+                if (std::filesystem::exists(RunDirectory::of_this_namespace().path)) take_down({});
+            });
+        }
+        const auto processes = processes_by_namespace();
+        for (const lab::Record::Space& space : ours) {
+            lab::Namespace::remove(space.name);
+            const auto inside = space.inode ? processes.find(*space.inode) : processes.end();
+            if (inside != processes.end())
+                told.push_back(fmt::format("{} stays without its name until these end: {}", space.name,
+                                           fmt::join(inside->second, ", ")));
+        }
+    }
+    directory.remove();
+    return told;
+}
+
+void add_lab(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("lab", "Build networks of namespaces to try things on, from a short file");
+    command->require_subcommand(1);
+    command->footer(
+        "Examples:\n"
+        "  underpass lab models                    the networks that come with the program\n"
+        "  underpass lab up nat                    build one\n"
+        "  underpass lab test                      try what it promises\n"
+        "  underpass lab exec a -- ping -c 3 b     NODE as in `underpass lab show`\n"
+        "  underpass lab down                      all of it gone\n"
+        "  underpass lab init nat > my.yaml        a file of your own; underpass lab up my.yaml");
+    add_lab_up(*command);
+    add_lab_down(*command);
+    add_lab_show(*command);
+    add_lab_exec(*command);
+    add_lab_test(*command);
+    add_lab_graph(*command);
+    add_lab_models(*command);
+}
+
+}  // namespace underpass

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What the `lab` subcommands share: which lab is meant, and how it is taken away. One file per subcommand adds it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "lab/record.h"
+#include "lab/spec.h"
+
+namespace underpass {
+
+void add_lab_up(CLI::App& lab);
+void add_lab_down(CLI::App& lab);
+void add_lab_show(CLI::App& lab);
+void add_lab_exec(CLI::App& lab);
+void add_lab_test(CLI::App& lab);
+void add_lab_graph(CLI::App& lab);
+// models, init and schema
+void add_lab_models(CLI::App& lab);
+
+// A lab's file, or the text of a model by its name. A path (with a slash or a YAML suffix) is a file; else a model is
+// preferred. Throws a sentence with the nearest model.
+struct LabText {
+    std::string source;  // for people: the file's path, "model nat"
+    std::string text;
+};
+LabText read_lab_text(const std::string& file_or_model);
+
+// The lab of a record that nobody has made yet, or of one that is up: its text with what the command line said beside
+// it. Throws FileError.
+lab::Spec spec_of(const lab::Record& record);
+
+// The lab of that name; by an empty one, the only lab there is. Throws a sentence that lists those there are.
+lab::Record find_lab(const std::string& name);
+
+// One that is up and meant by "NODE" (in the only lab that has it) or "LAB.NODE".
+struct FoundNode {
+    lab::Record record;
+    lab::Spec spec;
+    lab::Node node;
+};
+FoundNode find_node(const std::string& name);
+
+// Takes away what the record names and nothing else: daemons, guests, namespaces; then the record. What still runs in a
+// namespace keeps it alive without its name: told in one line each.
+std::vector<std::string> take_away(const lab::LabDirectory& directory, const lab::Record& record);
+
+}  // namespace underpass

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+
+#include "cli/lab.h"
+#include "cli/output.h"
+#include "lab/models.h"
+
+namespace underpass {
+
+namespace {
+
+struct LabDownOptions {
+    std::string lab;
+    bool all = false;
+    bool json = false;
+};
+
+// What a person may mean by it: a lab's name, or the file or model that it was built from.
+std::string name_of(const std::string& lab) {
+    if (lab.empty() || lab::read_record(lab)) return lab;
+    try {
+        lab::Record record;
+        const LabText text = read_lab_text(lab);
+        record.source = text.source;
+        record.text = text.text;
+        return spec_of(record).name;
+    } catch (const std::runtime_error&) {
+        return lab;
+    }
+}
+
+std::vector<std::string> labs_meant(const LabDownOptions& options) {
+    std::vector<std::string> names;
+    if (options.all) {
+        for (const lab::Record& record : lab::read_records()) names.push_back(record.lab);
+        return names;
+    }
+    const std::string name = name_of(options.lab);
+    // One of an earlier boot has only its files left.
+    if (!name.empty() && lab::read_record(name)) return {name};
+    return {find_lab(name).lab};
+}
+
+void lab_down(const LabDownOptions& options) {
+    require_root();
+    nlohmann::json taken = nlohmann::json::array();
+    for (const std::string& name : labs_meant(options)) {
+        const auto start = std::chrono::steady_clock::now();
+        const lab::LabDirectory directory(name);
+        const auto record = directory.read();
+        if (!record) continue;  // another command was first
+        const auto told = take_away(directory, *record);
+        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        taken.push_back({{"lab", name}, {"namespaces", record->spaces.size()}, {"seconds", seconds}, {"told", told}});
+        if (options.json) continue;
+        fmt::print("{}: gone in {:.1f} s ({} namespaces)\n", name, seconds, record->spaces.size());
+        for (const std::string& line : told) fmt::print("  {}\n", line);
+    }
+    if (options.json)
+        fmt::print("{}\n", nlohmann::json{{"ok", true}, {"labs", taken}}.dump(2));
+    else if (taken.empty())
+        fmt::print("no lab is up\n");
+}
+
+}  // namespace
+
+void add_lab_down(CLI::App& lab) {
+    auto options = std::make_shared<LabDownOptions>();
+    CLI::App* command = lab.add_subcommand("down", "Take a lab away: all that `up` made, and nothing else");
+    auto* name = command->add_option("LAB", options->lab, "Which one (default: the only one)")->type_name("");
+    command->add_flag("--all", options->all, "Every lab")->excludes(name);
+    command->add_flag("--json", options->json, "Print JSON");
+    command->footer("Examples:\n  underpass lab down\n  underpass lab down nat");
+    command->callback([options] { lab_down(*options); });
+}
+
+}  // namespace underpass

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fmt/format.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "cli/lab.h"
+#include "cli/output.h"
+#include "lab/models.h"
+#include "lab/parse.h"
+#include "yaml/reader.h"
+
+namespace underpass {
+
+namespace {
+
+constexpr const char* kEditorLines =
+    "# `underpass lab schema > lab.schema.json` beside this file lets editors complete and check it.\n"
+    "# yaml-language-server: $schema=lab.schema.json\n";
+
+void print_models(bool json) {
+    nlohmann::json all = nlohmann::json::array();
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& [name, text] : lab::models()) {
+        const lab::Spec spec = lab::parse_spec(std::string(text), "model " + std::string(name));
+        all.push_back({{"name", name}, {"about", spec.about}, {"nodes", spec.nodes.size()}});
+        rows.push_back({std::string(name), spec.about});
+    }
+    if (json)
+        fmt::print("{}\n", nlohmann::json{{"models", all}}.dump(2));
+    else
+        print_table(rows, "");
+}
+
+void init(const std::string& model) {
+    const auto found = lab::models().find(model);
+    if (found == lab::models().end()) {
+        std::vector<std::string_view> names;
+        for (const auto& [name, text] : lab::models()) names.push_back(name);
+        throw std::runtime_error(fmt::format(
+            "there is no model '{}' (nearest: '{}'; `underpass lab models` lists them)", model, nearest(model, names)));
+    }
+    fmt::print("{}{}", kEditorLines, found->second);
+}
+
+}  // namespace
+
+void add_lab_models(CLI::App& lab) {
+    auto json = std::make_shared<bool>(false);
+    CLI::App* models = lab.add_subcommand("models", "The labs that come with the program");
+    models->add_flag("--json", *json, "Print JSON");
+    models->callback([json] { print_models(*json); });
+
+    auto model = std::make_shared<std::string>();
+    CLI::App* start = lab.add_subcommand("init", "Print a model's file, with comments, to start your own from");
+    start->add_option("MODEL", *model, "One of `underpass lab models`")->required()->type_name("");
+    start->footer("Example:\n  underpass lab init nat > my.yaml");
+    start->callback([model] { init(*model); });
+
+    CLI::App* schema = lab.add_subcommand("schema", "Print the JSON Schema of a lab's file, for editors");
+    schema->callback([] { fmt::print("{}", lab::schema()); });
+}
+
+}  // namespace underpass

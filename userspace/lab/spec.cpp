@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "lab/spec.h"
+
+#include <algorithm>
+
+namespace underpass::lab {
+
+const Node* Spec::find(std::string_view node) const {
+    const auto found = std::ranges::find(nodes, node, &Node::name);
+    return found == nodes.end() ? nullptr : &*found;
+}
+
+std::vector<const Interface*> interfaces_of(const Node& node) {
+    std::vector<const Interface*> all;
+    for (const auto& each : node.interfaces) all.push_back(&each);
+    for (const auto& each : node.bridges) all.push_back(&each);
+    for (const auto& each : node.vxlans) all.push_back(&each);
+    for (const auto& each : node.vlans) all.push_back(&each);
+    for (const auto& each : node.macvlans) all.push_back(&each);
+    return all;
+}
+
+std::vector<IpAddress> addresses_of(const Node& node) {
+    std::vector<IpAddress> all;
+    for (const Interface* each : interfaces_of(node))
+        for (const IpPrefix& prefix : each->addresses) all.push_back(prefix.address);
+    return all;
+}
+
+std::string namespace_name(std::string_view lab, std::string_view node) {
+    return std::string(lab) + '.' + std::string(node);
+}
+
+}  // namespace underpass::lab
