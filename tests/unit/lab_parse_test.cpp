@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -233,6 +234,23 @@ TEST(LabParse, AnAddressIsInANetworkOnce) {
         refused("name: x\nnodes:\n  a: {bridges: {b: {addresses: [10.1.0.1/24]}}}\n"
                 "  b: {bridges: {b: {addresses: [10.1.0.1/24]}}}\n"))
         << "in networks that know nothing of each other";
+}
+
+// What the fuzzer has found interesting: none of it is more than refused, in one line.
+TEST(LabParse, SurvivesTheCorpus) {
+    std::size_t files = 0, labs = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(UNDERPASS_CORPUS)) {
+        files++;
+        const std::string text = read_text(entry.path());
+        try {
+            parse_spec(text, "f");
+            labs++;
+        } catch (const FileError& error) {
+            EXPECT_THAT(error.what(), AllOf(testing::StartsWith("f:"), Not(HasSubstr("\n")))) << entry.path();
+        }
+    }
+    EXPECT_GT(files, 100U);
+    EXPECT_GT(labs, 10U);
 }
 
 // The schema's definitions have the names of the parser's parts.

@@ -55,20 +55,22 @@ bool is_recorded(const lab::Record::Space& space) {
 
 }  // namespace
 
+std::string model_text(const std::string& name) {
+    const auto model = lab::models().find(name);
+    if (model != lab::models().end()) return std::string(model->second);
+    std::vector<std::string_view> names;
+    for (const auto& [each, text] : lab::models()) names.push_back(each);
+    throw std::runtime_error(fmt::format("there is no model '{}' (nearest: '{}'; `underpass lab models` lists them)", name,
+                                         nearest(name, names)));
+}
+
 LabText read_lab_text(const std::string& file_or_model) {
     const bool is_path = file_or_model.find('/') != std::string::npos || file_or_model.ends_with(".yaml") ||
                          file_or_model.ends_with(".yml");
-    if (!is_path) {
-        const auto model = lab::models().find(file_or_model);
-        if (model != lab::models().end()) return {"model " + file_or_model, std::string(model->second)};
-        std::vector<std::string_view> names;
-        for (const auto& [name, text] : lab::models()) names.push_back(name);
-        if (!std::filesystem::exists(file_or_model))
-            throw std::runtime_error(
-                fmt::format("there is no model and no file '{}' (nearest model: '{}'; `underpass lab "
-                            "models` lists them)",
-                            file_or_model, nearest(file_or_model, names)));
-    }
+    const bool is_model = !is_path && lab::models().contains(file_or_model);
+    // What is neither is more likely a model that was mistyped.
+    if (is_model || (!is_path && !std::filesystem::exists(file_or_model)))
+        return {"model " + file_or_model, model_text(file_or_model)};
     return {file_or_model, read_text(file_or_model)};
 }
 

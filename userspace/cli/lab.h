@@ -20,8 +20,10 @@ void add_lab_graph(CLI::App& lab);
 // models, init and schema
 void add_lab_models(CLI::App& lab);
 
-// A lab's file, or the text of a model by its name. A path (with a slash or a YAML suffix) is a file; else a model is
-// preferred. Throws a sentence with the nearest model.
+// The file of a model. Throws a sentence with the nearest name.
+std::string model_text(const std::string& name);
+
+// A lab's file, or a model's. A path (with a slash or a YAML suffix) is a file; else a model is preferred.
 struct LabText {
     std::string source;  // for people: the file's path, "model nat"
     std::string text;

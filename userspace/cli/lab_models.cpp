@@ -2,13 +2,11 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <stdexcept>
 
 #include "cli/lab.h"
 #include "cli/output.h"
 #include "lab/models.h"
 #include "lab/parse.h"
-#include "yaml/reader.h"
 
 namespace underpass {
 
@@ -32,17 +30,6 @@ void print_models(bool json) {
         print_table(rows, "");
 }
 
-void init(const std::string& model) {
-    const auto found = lab::models().find(model);
-    if (found == lab::models().end()) {
-        std::vector<std::string_view> names;
-        for (const auto& [name, text] : lab::models()) names.push_back(name);
-        throw std::runtime_error(fmt::format(
-            "there is no model '{}' (nearest: '{}'; `underpass lab models` lists them)", model, nearest(model, names)));
-    }
-    fmt::print("{}{}", kEditorLines, found->second);
-}
-
 }  // namespace
 
 void add_lab_models(CLI::App& lab) {
@@ -55,7 +42,7 @@ void add_lab_models(CLI::App& lab) {
     CLI::App* start = lab.add_subcommand("init", "Print a model's file, with comments, to start your own from");
     start->add_option("MODEL", *model, "One of `underpass lab models`")->required()->type_name("");
     start->footer("Example:\n  underpass lab init nat > my.yaml");
-    start->callback([model] { init(*model); });
+    start->callback([model] { fmt::print("{}{}", kEditorLines, model_text(*model)); });
 
     CLI::App* schema = lab.add_subcommand("schema", "Print the JSON Schema of a lab's file, for editors");
     schema->callback([] { fmt::print("{}", lab::schema()); });

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "lab/graph.h"
+#include "lab/plan.h"
 
 namespace underpass::lab {
 

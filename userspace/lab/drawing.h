@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A lab as a drawing for a terminal, in UTF-8: one tree for each machine, with its hosts at the ends of its links.
 //
-// Pure. What is a machine, and what makes a crowd, is said in graph.h. A link between two machines is drawn at both.
+// Pure. What is a machine, and what makes a crowd, is said in plan.h. A link between two machines is drawn at both.
 //
 //   host                                        forwards
 //   ├─ br0 (bridge) 10.13.0.254/24

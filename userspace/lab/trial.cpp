@@ -29,7 +29,7 @@ constexpr milliseconds kReachTime = 10s;
 constexpr milliseconds kIsolateTime = 1s;
 constexpr std::size_t kStreamBytes = 1U << 20U;
 constexpr std::size_t kGuestStreamBytes = 1U << 14U;  // a guest's server is a shell's
-constexpr std::string_view kGuestWord = "hello";
+constexpr std::string_view kSame = "the same came back";  // what the guest says then
 constexpr std::uint16_t kEchoPort = 7;
 // They wait more than they work: a promise that holds moves a megabyte, one that is broken takes seconds.
 constexpr std::size_t kThreads = 16;
@@ -171,16 +171,19 @@ private:
         const auto begin = std::chrono::steady_clock::now();
         // nc's own limit is for connecting only; with the other one it ends in a shell's word for a signal.
         constexpr int kCut = 128 + 15;
-        const GuestAnswer answer =
-            in_guest(source, fmt::format("echo {} | timeout {} nc -w {} {} {} 2>&1", kGuestWord, time / 1s + 2,
-                                         time / 1s, address.text(), server ? server->port() : kEchoPort));
-        const bool came_back = answer.output.find(kGuestWord) != std::string::npos;
+        const GuestAnswer answer = in_guest(
+            source, fmt::format("cd $(mktemp -d) && head -c {} /dev/urandom > sent; "
+                                "timeout {} nc -w {} {} {} < sent > back 2> said; status=$?; "
+                                "cmp -s sent back && echo {}; cat said; rm -r $PWD; exit $status",
+                                kGuestStreamBytes, time / 1s + 2, time / 1s, address.text(),
+                                server ? server->port() : kEchoPort, kSame));
+        const bool came_back = answer.output.starts_with(kSame);
         StreamResult result;
         result.time = std::chrono::steady_clock::now() - begin;
         result.accepted = server && server->touched();
         result.connected = came_back || answer.status == 0 || answer.status == kCut;
         if (came_back)
-            result.bytes = kGuestWord.size() + 1;
+            result.bytes = kGuestStreamBytes;
         else
             result.reason = answer.output.empty() ? "nothing came back" : last_line(answer.output);
         return result;

@@ -34,11 +34,21 @@ std::size_t distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
+// One line, whatever names the file has in it.
+std::string on_one_line(const std::string& text) {
+    std::string line;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        line += byte < ' ' || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+    }
+    return line;
+}
+
 }  // namespace
 
 FileError::FileError(const std::string& file, int line, int column, const std::string& what)
-    : runtime_error(line == 0 ? fmt::format("{}: {}", file, what)
-                              : fmt::format("{}:{}:{}: {}", file, line, column, what)) {}
+    : runtime_error(line == 0 ? fmt::format("{}: {}", file, on_one_line(what))
+                              : fmt::format("{}:{}:{}: {}", file, line, column, on_one_line(what))) {}
 
 std::string read_text(const std::filesystem::path& file) {
     errno = 0;
