@@ -52,7 +52,7 @@ void add_devices(Facts& facts, const lab::Namespace& where, const std::string& p
     std::set<std::string> with_filters;  // others can have none, and a tool is slow where all is emulated
     for (const Json& qdisc : by_tool(where, {"tc", "-j", "qdisc", "show"})) {
         const auto kind = qdisc.value("kind", "?");
-        facts[prefix + qdisc.value("dev", "?") + " qdisc " + kind] = "there";
+        facts[fmt::format("{}{} qdisc {}", prefix, qdisc.value("dev", "?"), kind)] = "there";
         if (kind == "clsact" || kind == "ingress") with_filters.insert(qdisc.value("dev", "?"));
     }
     for (Json& link : by_tool(where, {"ip", "-d", "-j", "link", "show"})) {

@@ -146,7 +146,7 @@ TEST(Modules, CompressedOnesKeepTheirNames) {
                 ElementsAre("kernel/b.ko.xz", "kernel/a.ko.xz"));
 }
 
-std::string program(std::vector<std::uint32_t> segments, std::uint16_t machine = EM_X86_64) {
+std::string program(const std::vector<std::uint32_t>& segments, std::uint16_t machine = EM_X86_64) {
     Elf64_Ehdr header = {};
     std::memcpy(header.e_ident, ELFMAG, SELFMAG);
     header.e_ident[EI_CLASS] = ELFCLASS64;

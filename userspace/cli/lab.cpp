@@ -4,13 +4,16 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <stdexcept>
+#include <thread>
 
 #include "cli/client.h"
 #include "cli/commands.h"
@@ -18,6 +21,7 @@
 #include "lab/models.h"
 #include "lab/namespace.h"
 #include "lab/parse.h"
+#include "sync/control.h"
 #include "sync/state.h"
 #include "yaml/reader.h"
 
@@ -28,18 +32,28 @@ namespace {
 // "net:[4026532000]" as the kernel shows a process's namespace.
 constexpr std::string_view kNetLink = "net:[";
 
-// Processes by the network namespace that they are in.
-std::map<std::uint64_t, std::vector<std::string>> processes_by_namespace() {
-    std::map<std::uint64_t, std::vector<std::string>> processes;
+// How long a daemon may take from its start until it listens, where everything is slow.
+constexpr std::chrono::seconds kDaemonStart(30);
+
+struct Process {
+    std::string told;   // "sleep (pid 17)"
+    bool ours = false;  // of this program
+};
+
+// By the network namespace that they are in. Without this one.
+std::map<std::uint64_t, std::vector<Process>> processes_by_namespace() {
+    std::map<std::uint64_t, std::vector<Process>> processes;
     std::error_code ignored;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", ignored);
     for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
         const std::string pid = entry.path().filename();
         if (!std::ranges::all_of(pid, [](unsigned char c) { return std::isdigit(c) != 0; })) continue;
         const auto link = std::filesystem::read_symlink(entry.path() / "ns/net", ignored).string();
-        if (!link.starts_with(kNetLink)) continue;
+        if (!link.starts_with(kNetLink) || pid == std::to_string(getpid())) continue;
         std::string name;
         std::getline(std::ifstream(entry.path() / "comm"), name);
-        processes[std::stoull(link.substr(kNetLink.size()))].push_back(fmt::format("{} (pid {})", name, pid));
+        const bool ours = std::filesystem::read_symlink(entry.path() / "exe", ignored) == self;
+        processes[std::stoull(link.substr(kNetLink.size()))].push_back({fmt::format("{} (pid {})", name, pid), ours});
     }
     return processes;
 }
@@ -47,10 +61,33 @@ std::map<std::uint64_t, std::vector<std::string>> processes_by_namespace() {
 // Whether the name still means what was recorded; one that was about to be made may be there or not.
 bool is_recorded(const lab::Record::Space& space) {
     try {
-        return !space.inode || lab::Namespace::open(space.name).inode() == *space.inode;
+        return !space.identity || lab::identity_of(lab::Namespace::open(space.name)) == *space.identity;
     } catch (const std::system_error&) {
         return false;
     }
+}
+
+// True: it was there, and has taken everything down.
+bool daemon_answers() {
+    try {
+        return ask({{"operation", "down"}, {"bridges", nlohmann::json::array()}}).has_value();
+    } catch (const DaemonGone&) {
+        return false;
+    }
+}
+
+// Whoever started it, a daemon would hold the namespace. One that an `up` had only just started, which was ended then,
+// does not listen yet.
+void end_daemon(const lab::Namespace& space) {
+    const std::uint64_t inode = space.inode();
+    const auto starts = [&] { return std::ranges::any_of(processes_by_namespace()[inode], &Process::ours); };
+    for (const auto end = std::chrono::steady_clock::now() + kDaemonStart; std::chrono::steady_clock::now() < end;) {
+        if (space.run(daemon_answers) || !starts()) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    space.run([] {
+        if (std::filesystem::exists(RunDirectory::of_this_namespace().path)) take_down({});
+    });
 }
 
 }  // namespace
@@ -60,8 +97,8 @@ std::string model_text(const std::string& name) {
     if (model != lab::models().end()) return std::string(model->second);
     std::vector<std::string_view> names;
     for (const auto& [each, text] : lab::models()) names.push_back(each);
-    throw std::runtime_error(fmt::format("there is no model '{}' (nearest: '{}'; `underpass lab models` lists them)", name,
-                                         nearest(name, names)));
+    throw std::runtime_error(fmt::format("there is no model '{}' (nearest: '{}'; `underpass lab models` lists them)",
+                                         name, nearest(name, names)));
 }
 
 LabText read_lab_text(const std::string& file_or_model) {
@@ -124,25 +161,26 @@ FoundNode find_node(const std::string& name) {
 std::vector<std::string> take_away(const lab::LabDirectory& directory, const lab::Record& record) {
     std::vector<std::string> told;
     if (record.this_boot) {
-        for (const auto& entry : std::filesystem::directory_iterator(directory.path()))
-            if (entry.path().extension() == ".sock") lab::stop_guest(directory.path(), entry.path().stem());
+        for (const std::string& guest : lab::guests_in(directory.path())) lab::stop_guest(directory.path(), guest);
         std::vector<lab::Record::Space> ours;
         std::ranges::copy_if(record.spaces, std::back_inserter(ours), is_recorded);
+        auto processes = processes_by_namespace();
         for (const lab::Record::Space& space : ours) {
-            if (!space.inode) continue;
+            if (!space.identity) continue;
             const auto there = lab::Namespace::open(space.name);
-            // Also one that somebody started in the lab: it would hold the namespace.
-            there.run([] {
-                if (std::filesystem::exists(RunDirectory::of_this_namespace().path)) take_down({});
-            });
+            const bool left = there.run([] { return std::filesystem::exists(RunDirectory::of_this_namespace().path); });
+            if (left || processes.contains(there.inode())) end_daemon(there);
         }
-        const auto processes = processes_by_namespace();
+        processes = processes_by_namespace();
         for (const lab::Record::Space& space : ours) {
+            std::vector<std::string> inside;
+            if (space.identity)
+                for (const Process& each : processes[lab::Namespace::open(space.name).inode()])
+                    inside.push_back(each.told);
             lab::Namespace::remove(space.name);
-            const auto inside = space.inode ? processes.find(*space.inode) : processes.end();
-            if (inside != processes.end())
-                told.push_back(fmt::format("{} stays without its name until these end: {}", space.name,
-                                           fmt::join(inside->second, ", ")));
+            if (!inside.empty())
+                told.push_back(
+                    fmt::format("{} stays without its name until these end: {}", space.name, fmt::join(inside, ", ")));
         }
     }
     directory.remove();
@@ -157,9 +195,11 @@ void add_lab(CLI::App& app) {
         "  underpass lab models                    the networks that come with the program\n"
         "  underpass lab up nat                    build one\n"
         "  underpass lab test                      try what it promises\n"
-        "  underpass lab exec a -- ping -c 3 b     NODE as in `underpass lab show`\n"
+        "  underpass lab exec a -- ping 10.13.0.2  run a command in one of its nodes\n"
         "  underpass lab down                      all of it gone\n"
-        "  underpass lab init nat > my.yaml        a file of your own; underpass lab up my.yaml");
+        "  underpass lab init nat > my.yaml        a file of your own; underpass lab up my.yaml\n"
+        "\n"
+        "Needs root. The file's format is in underpass-lab(5).");
     add_lab_up(*command);
     add_lab_down(*command);
     add_lab_show(*command);

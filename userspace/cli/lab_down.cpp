@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 
 #include "cli/lab.h"
 #include "cli/output.h"
+#include "lab/check.h"
 #include "lab/models.h"
 
 namespace underpass {
@@ -40,8 +42,8 @@ std::vector<std::string> labs_meant(const LabDownOptions& options) {
         return names;
     }
     const std::string name = name_of(options.lab);
-    // One of an earlier boot has only its files left.
-    if (!name.empty() && lab::read_record(name)) return {name};
+    // One of an earlier boot has only its files left, one that was killed early on only its directory.
+    if (lab::is_name(name) && std::filesystem::exists(lab::directory_of(name))) return {name};
     return {find_lab(name).lab};
 }
 
@@ -52,7 +54,10 @@ void lab_down(const LabDownOptions& options) {
         const auto start = std::chrono::steady_clock::now();
         const lab::LabDirectory directory(name);
         const auto record = directory.read();
-        if (!record) continue;  // another command was first
+        if (!record) {  // another command was first, or never began
+            directory.remove();
+            continue;
+        }
         const auto told = take_away(directory, *record);
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         taken.push_back({{"lab", name}, {"namespaces", record->spaces.size()}, {"seconds", seconds}, {"told", told}});
@@ -70,11 +75,16 @@ void lab_down(const LabDownOptions& options) {
 
 void add_lab_down(CLI::App& lab) {
     auto options = std::make_shared<LabDownOptions>();
-    CLI::App* command = lab.add_subcommand("down", "Take a lab away: all that `up` made, and nothing else");
-    auto* name = command->add_option("LAB", options->lab, "Which one (default: the only one)")->type_name("");
+    CLI::App* command =
+        lab.add_subcommand("down", "Take a lab away: its namespaces with all that is in them, its guests, its daemons");
+    auto* name =
+        command->add_option("LAB", options->lab, "Its name, or the file or model that it is of (default: the only lab)")
+            ->type_name("");
     command->add_flag("--all", options->all, "Every lab")->excludes(name);
     command->add_flag("--json", options->json, "Print JSON");
-    command->footer("Examples:\n  underpass lab down\n  underpass lab down nat");
+    command->footer(
+        "Nothing else is touched. A process that somebody left running in a namespace is named, and not ended.\n\n"
+        "Examples:\n  underpass lab down\n  underpass lab down nat");
     command->callback([options] { lab_down(*options); });
 }
 

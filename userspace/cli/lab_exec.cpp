@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <stdexcept>
+#include <system_error>
 
 #include "cli/lab.h"
 #include "cli/output.h"
@@ -42,12 +43,16 @@ void lab_exec(const LabExecOptions& options) {
     const auto there = lab::Namespace::open(lab::namespace_name(found.spec.name, found.node.name));
     // For good: what follows is another program. The mounts stay ours, so that /sys/fs/bpf is the same inside.
     if (setns(there.fd(), CLONE_NEWNET) != 0) throw_errno(errno, "enter " + there.name());
-    std::vector<char*> arguments;
     std::vector<std::string> words = options.command;
+    std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     execvp(arguments[0], arguments.data());
-    throw_errno(errno, "run " + words[0]);
+    // As a shell ends where there is no such command, or it cannot be run.
+    const int code = errno;
+    fmt::print(stderr, "underpass: run {}: {}\n", words[0], std::generic_category().message(code));
+    std::exit(code == ENOENT ? 127 : 126);
 }
 
 }  // namespace
@@ -55,13 +60,18 @@ void lab_exec(const LabExecOptions& options) {
 void add_lab_exec(CLI::App& lab) {
     auto options = std::make_shared<LabExecOptions>();
     CLI::App* command = lab.add_subcommand("exec", "Run a command in a node, and end as it ends");
-    command->add_option("NODE", options->node, "NODE, or LAB.NODE")->required()->type_name("");
+    command
+        ->add_option("NODE", options->node, "As `lab show` names it; LAB.NODE where more than one lab has such a node")
+        ->required()
+        ->type_name("");
     command->add_option("COMMAND", options->command, "The command and its words, behind `--`")
         ->required()
         ->type_name("");
     command->footer(
-        "A guest runs it in its own shell, without input; nodes that are namespaces share the machine's files.\n\n"
-        "Examples:\n  underpass lab exec a -- ping -c 3 10.11.0.2\n  underpass lab exec host -- underpass status");
+        "A node that is a namespace shares the machine's files and host names. A guest runs the command in its own "
+        "shell,\n"
+        "without input, for an hour at most; its output comes at the end.\n\n"
+        "Examples:\n  underpass lab exec a -- ping -c 3 10.13.0.2\n  underpass lab exec nat.host -- underpass status");
     command->callback([options] { lab_exec(*options); });
 }
 

@@ -54,7 +54,9 @@ void add_lab_graph(CLI::App& lab) {
     CLI::App* command = lab.add_subcommand("graph", "A picture of a lab: one that is up, a file or a model");
     command->add_option("LAB", options->lab, "A lab's name, a file or a model (default: the only one that is up)")
         ->type_name("");
-    command->add_option("--format", options->format, "text: for this terminal; svg: by Graphviz; dot: for Graphviz")
+    command
+        ->add_option("--format", options->format,
+                     "text: for this terminal; svg: by Graphviz, which must be installed; dot: for Graphviz")
         ->check(CLI::IsMember({"text", "svg", "dot"}))
         ->capture_default_str();
     command->footer("Examples:\n  underpass lab graph tunnel\n  underpass lab graph my.yaml --format svg > my.svg");

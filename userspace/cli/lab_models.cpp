@@ -36,6 +36,7 @@ void add_lab_models(CLI::App& lab) {
     auto json = std::make_shared<bool>(false);
     CLI::App* models = lab.add_subcommand("models", "The labs that come with the program");
     models->add_flag("--json", *json, "Print JSON");
+    models->footer("Example:\n  underpass lab up tunnel");
     models->callback([json] { print_models(*json); });
 
     auto model = std::make_shared<std::string>();
@@ -45,6 +46,7 @@ void add_lab_models(CLI::App& lab) {
     start->callback([model] { fmt::print("{}{}", kEditorLines, model_text(*model)); });
 
     CLI::App* schema = lab.add_subcommand("schema", "Print the JSON Schema of a lab's file, for editors");
+    schema->footer("Example:\n  underpass lab schema > lab.schema.json");
     schema->callback([] { fmt::print("{}", lab::schema()); });
 }
 

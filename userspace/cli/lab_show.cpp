@@ -154,8 +154,9 @@ void add_lab_show(CLI::App& lab) {
     auto options = std::make_shared<Options>();
     CLI::App* command =
         lab.add_subcommand("show", "The labs that are up: devices, state, addresses, who is joined to whom");
-    command->add_option("LAB", options->name, "Only this one")->type_name("");
+    command->add_option("LAB", options->name, "Only this one (default: all)")->type_name("");
     command->add_flag("--json", options->json, "Print JSON");
+    command->footer("Examples:\n  underpass lab show\n  underpass lab show nat --json");
     command->callback([options] { lab_show(options->name, options->json); });
 }
 

@@ -135,9 +135,13 @@ void add_lab_test(CLI::App& lab) {
     auto options = std::make_shared<LabTestOptions>();
     CLI::App* command = lab.add_subcommand("test", "Try what a lab's file promises: who is reached, and who is not");
     command->add_option("LAB", options->lab, "Which one (default: the only one)")->type_name("");
-    command->add_flag("--quiet", options->quiet, "Only what does not hold");
+    command->add_flag("--quiet", options->quiet, "Of the promises, only those that do not hold");
     command->add_flag("--json", options->json, "Print JSON");
-    command->footer("Exit status 1 if one of the promises does not hold.");
+    command->footer(
+        "Who shall be reached must answer every echo (ping) and send back what TCP brings; who shall be isolated must "
+        "do\n"
+        "neither. Exit status 1 if one of the promises does not hold.\n\n"
+        "Example:\n  underpass lab test nat");
     command->callback([options] { lab_test(*options); });
 }
 

@@ -141,13 +141,13 @@ nlohmann::json accelerate(const lab::Spec& spec, const lab::Network& network, Pr
 
 void require_whole(const lab::Record& record) {
     for (const auto& space : record.spaces) {
-        std::optional<std::uint64_t> inode;
+        std::optional<std::uint64_t> identity;
         try {
-            inode = lab::Namespace::open(space.name).inode();
+            identity = lab::identity_of(lab::Namespace::open(space.name));
         } catch (const std::system_error&) {
             // Told below.
         }
-        if (inode && inode == space.inode) continue;
+        if (identity && identity == space.identity) continue;
         throw std::runtime_error(fmt::format(
             "the lab {} is up but not whole: its namespace {} is gone; `underpass lab down {}` and build it again",
             record.lab, space.name, record.lab));
@@ -162,12 +162,15 @@ bool is_up(const lab::LabDirectory& directory, const lab::Record& wanted, const 
         throw std::runtime_error(
             fmt::format("the lab {} was never finished: `underpass lab down {}` takes away what there is of it",
                         spec.name, spec.name));
-    if (!found->same_as(wanted))
-        throw FileError(
-            wanted.source, spec.mark.line, spec.mark.column,
-            fmt::format("a lab {} is up already, of {}{}: `underpass lab down {}`, or give this one another "
-                        "name (--name)",
-                        spec.name, found->source, found->source == wanted.source ? " as it was then" : "", spec.name));
+    if (!found->same_as(wanted)) {
+        const std::string of = found->source != wanted.source ? found->source
+                               : found->text != wanted.text   ? found->source + " as it was then"
+                                                              : found->source + " with other options";
+        throw FileError(wanted.source, spec.mark.line, spec.mark.column,
+                        fmt::format("a lab {} is up already, of {}: `underpass lab down {}`, or give this one another "
+                                    "name (--name)",
+                                    spec.name, of, spec.name));
+    }
     require_whole(*found);
     return true;
 }
@@ -178,24 +181,29 @@ nlohmann::json build_lab(const lab::LabDirectory& directory, const lab::Record& 
     Progress progress(
         lab::steps_of(spec) + static_cast<std::size_t>(machines + std::ranges::count_if(spec.nodes, is_accelerated)),
         quiet);
-    if (machines > 0) {  // what is missing is said before anything is made
-        lab::find_guest_kernel();
-        lab::check_guest_programs();
-    }
-    directory.begin(record);
     try {
-        lab::Network network = lab::build(
-            spec, {.step = [&progress](const std::string& object) { progress.step(object); },
-                   .making = [&directory](const std::string& space) { directory.making(space); },
-                   .made = [&directory](const lab::Namespace& space) { directory.made(space.name(), space.inode()); }});
+        if (machines > 0) {  // what is missing is said before anything is made
+            lab::find_guest_kernel();
+            lab::check_guest_programs();
+        }
+        directory.begin(record);
+        lab::Network network =
+            lab::build(spec, {.step = [&progress](const std::string& object) { progress.step(object); },
+                              .making = [&directory](const std::string& space) { directory.making(space); },
+                              .made = [&directory](const lab::Namespace& space) { directory.made(space); }});
         // From here on the record is what takes it away.
         network.keep();
         start_guests(spec, network, directory, progress);
         auto answers = accelerate(spec, network, progress);
+        lab::throw_if_interrupted();
         directory.complete();
         return answers;
     } catch (...) {
-        take_away(directory, *directory.read());
+        if (const auto made = directory.read())
+            take_away(directory, *made);
+        else
+            directory.remove();
+        lab::throw_if_interrupted();  // whatever it was that the signal broke off
         throw;
     }
 }
@@ -253,18 +261,26 @@ void lab_up(const LabUpOptions& options) {
 void add_lab_up(CLI::App& lab) {
     auto options = std::make_shared<LabUpOptions>();
     CLI::App* command = lab.add_subcommand("up", "Build a lab from its file, or one of the models");
-    command->add_option("LAB", options->lab, "A YAML file, or a model's name")->required()->type_name("");
-    command->add_option("--name", options->name, "Instead of the file's own, so that it can be there twice")
+    command->add_option("LAB", options->lab, "A YAML file (by a path, or a name that ends in .yaml), or a model")
+        ->required()
+        ->type_name("");
+    command
+        ->add_option("--name", options->name,
+                     "The lab's name, in place of the file's: letters, digits, '-' and '_', 32 at most")
         ->check([](const std::string& name) {
             return lab::is_name(name) ? std::string() : "'" + name + "' is no name: letters, digits, '-' and '_'";
         })
         ->type_name("NAME");
-    command->add_option("--accelerate", options->accelerate, "Instead of what the file says: auto, xdp, tc, or false")
+    command
+        ->add_option("--accelerate", options->accelerate,
+                     "For all nodes, in place of what the file says; auto: by what each device is")
         ->check(CLI::IsMember({"auto", "xdp", "tc", "false"}))
         ->type_name("HOW");
     command->add_flag("--quiet", options->quiet, "No progress");
     command->add_flag("--json", options->json, "Print JSON");
-    command->footer("Examples:\n  underpass lab up nat\n  underpass lab up my.yaml --accelerate tc");
+    command->footer(
+        "A lab that is up just so is left as it is. What fails, or is interrupted, is taken back.\n\n"
+        "Examples:\n  underpass lab up nat\n  underpass lab up my.yaml --accelerate tc --name mine");
     command->callback([options] { lab_up(*options); });
 }
 

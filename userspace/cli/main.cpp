@@ -35,10 +35,15 @@ constexpr const char* kExamples =
 std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
     std::string command;
     const CLI::App* deepest = &app;
-    while (!deepest->get_subcommands().empty()) {
+    int next = 1;
+    for (; !deepest->get_subcommands().empty(); next++) {
         deepest = deepest->get_subcommands().front();
         command += ' ' + deepest->get_name();
     }
+    const bool names_no_command = !deepest->get_subcommands({}).empty() && next < argc && argv[next][0] != '-';
+    if (!command.empty() && names_no_command)
+        return fmt::format("there is no command '{} {}' (see `underpass{} --help`)", command.substr(1), argv[next],
+                           command);
     if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
     if (argc < 2) return "say what to do: check, up, down, status, run or lab (see `underpass --help`)";
     if (argv[1][0] == '-')

@@ -38,13 +38,15 @@ constexpr milliseconds kGrace{10000};            // for an answer that costs no 
 constexpr int kTimedOut = 124;                   // as timeout(1) has it
 constexpr std::size_t kLongestCommand = 100000;  // the kernel takes no argument over 128 KiB
 
+constexpr const char *kConsole = ".console.log", *kSocket = ".sock", *kInitrd = ".initrd";
+
 // Where a guest has what; absolute, since QEMU works in "/" and its command line is how it is found again.
 struct Place {
     Place(const fs::path& directory, const std::string& guest)
         : name(guest),
-          console(fs::weakly_canonical(directory) / (guest + ".console.log")),
-          socket(fs::weakly_canonical(directory) / (guest + ".sock")),
-          initrd(fs::weakly_canonical(directory) / (guest + ".initrd")) {}
+          console(fs::weakly_canonical(directory) / (guest + kConsole)),
+          socket(fs::weakly_canonical(directory) / (guest + kSocket)),
+          initrd(fs::weakly_canonical(directory) / (guest + kInitrd)) {}
 
     std::string name;
     fs::path console, socket, initrd;
@@ -245,6 +247,15 @@ GuestAnswer run_in_guest(const fs::path& directory, const std::string& name, con
 
 bool guest_runs(const fs::path& directory, const std::string& name) {
     return !processes_of(Place(directory, name)).empty();
+}
+
+std::set<std::string> guests_in(const fs::path& directory) {
+    std::set<std::string> guests;
+    for (const auto& entry : fs::directory_iterator(directory))
+        for (const std::string_view suffix : {kConsole, kSocket, kInitrd})
+            if (const std::string file = entry.path().filename(); file.ends_with(suffix))
+                guests.insert(file.substr(0, file.size() - suffix.size()));
+    return guests;
 }
 
 void stop_guest(const fs::path& directory, const std::string& name) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ GuestAnswer run_in_guest(const std::filesystem::path& directory, const std::stri
                          const std::vector<std::string>& command, std::chrono::milliseconds time);
 
 bool guest_runs(const std::filesystem::path& directory, const std::string& name);
+
+// Those that are, or were about to be: whoever has a file there.
+std::set<std::string> guests_in(const std::filesystem::path& directory);
 
 // Ends it at once and removes its files. An absent one is no error.
 void stop_guest(const std::filesystem::path& directory, const std::string& name);

@@ -19,11 +19,9 @@ namespace underpass::lab {
 
 namespace {
 
-constexpr std::string_view kNet = "net.";
-
 // "net.ipv4.ip_forward" or, where a device's name has dots, "net/ipv4/conf/eth0.10/rp_filter": below /proc/sys/net.
 std::string sysctl_below_net(std::string_view name) {
-    std::string path(name.substr(kNet.size()));
+    std::string path(name.substr(std::string_view("net.").size()));
     if (name.find('/') == std::string_view::npos) std::ranges::replace(path, '.', '/');
     return path;
 }
@@ -219,8 +217,12 @@ private:
             for (const IpPrefix& address : each->addresses) add_address(each->name, address);
         for (const Route& route : node.routes) add_route(route);
         set_sysctls(node, false);
-        if (!node.nat.empty()) load_rules(nat_rules(node.nat));
-        if (node.nftables) load_rules(*node.nftables);
+        try {
+            if (!node.nat.empty()) load_rules(nat_rules(node.nat));
+            if (node.nftables) load_rules(*node.nftables);
+        } catch (const std::runtime_error& error) {
+            throw std::runtime_error(fmt::format("{}: {}", node.name, error.what()));
+        }
     }
 
     // Until frames pass: a tap has to wait for its guest, and a port of a bridge with STP for the protocol.

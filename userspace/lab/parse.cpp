@@ -323,7 +323,7 @@ private:
     std::string sysctl_name(const YAML::Node& node) const {
         auto name = scalar<std::string>(node, "the name of a sysctl");
         const std::string_view bare = std::string_view(name).substr(name.starts_with('-') ? 1 : 0);
-        if (!bare.starts_with("net.") || bare.find("..") != std::string_view::npos)
+        if (!(bare.starts_with("net.") || bare.starts_with("net/")) || bare.find("..") != std::string_view::npos)
             fail(node, fmt::format("'{}' is no sysctl of a node: they begin with net.", name));
         return name;
     }

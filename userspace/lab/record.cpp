@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,7 +52,7 @@ void apply(Record& record, const Json& line) {
         record.spaces.push_back({line.at("making"), std::nullopt});
     } else if (line.contains("made")) {
         const auto space = std::ranges::find(record.spaces, line.at("made").get<std::string>(), &Record::Space::name);
-        if (space != record.spaces.end()) space->inode = line.at("inode").get<std::uint64_t>();
+        if (space != record.spaces.end()) space->identity = line.at("identity").get<std::uint64_t>();
     } else if (line.contains("complete")) {
         record.complete = true;
     }
@@ -61,6 +62,15 @@ void apply(Record& record, const Json& line) {
 
 std::filesystem::path directory_of(const std::string& lab) {
     return std::filesystem::path(kLabs) / lab;
+}
+
+std::uint64_t identity_of(const Namespace& space) {
+    const Fd socket = space.run([] { return Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)); });
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    if (!socket || ::getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0)
+        throw_errno(errno, "tell the network namespace " + space.name() + " from others");
+    return cookie;
 }
 
 std::optional<Record> read_record(const std::string& lab) {
@@ -100,6 +110,7 @@ std::optional<Record> LabDirectory::read() const {
 }
 
 void LabDirectory::begin(const Record& record) const {
+    clear();  // of an earlier boot
     append(Json{
         {"lab", record.lab},
         {"source", record.source},
@@ -116,17 +127,27 @@ void LabDirectory::making(const std::string& name) const {
     append(Json{{"making", name}}.dump());
 }
 
-void LabDirectory::made(const std::string& name, std::uint64_t inode) const {
-    append(Json{{"made", name}, {"inode", inode}}.dump());
+void LabDirectory::made(const Namespace& space) const {
+    append(Json{{"made", space.name()}, {"identity", identity_of(space)}}.dump());
 }
 
 void LabDirectory::complete() const {
     append(Json{{"complete", true}}.dump());
 }
 
+void LabDirectory::clear() const {
+    // The journal last: whatever ends this, the next one finds the rest.
+    for (const auto& entry : std::filesystem::directory_iterator(path_))
+        if (entry.path() != take_lock_path(path_.filename()) && entry.path() != journal(path_.filename()))
+            std::filesystem::remove_all(entry.path());
+    std::filesystem::remove(journal(path_.filename()));
+}
+
 void LabDirectory::remove() const {
-    std::filesystem::remove_all(path_);
-    // These stay while there is another lab, or a daemon.
+    clear();
+    std::filesystem::remove(take_lock_path(path_.filename()));
+    // These stay while there is another lab, or a daemon; the first, if another command has come meanwhile.
+    ::rmdir(path_.c_str());
     ::rmdir(kLabs);
     ::rmdir(path_.parent_path().parent_path().c_str());
 }

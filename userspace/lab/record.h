@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "lab/namespace.h"
 #include "loader/fd.h"
 
 namespace underpass::lab {
@@ -28,7 +29,7 @@ struct Record {
     bool complete = false;  // it is up
     struct Space {
         std::string name;
-        std::optional<std::uint64_t> inode;  // absent: it was about to be made
+        std::optional<std::uint64_t> identity;  // absent: it was about to be made
     };
     std::vector<Space> spaces;
 
@@ -49,17 +50,21 @@ public:
 
     void begin(const Record& record) const;
     void making(const std::string& name) const;
-    void made(const std::string& name, std::uint64_t inode) const;
+    void made(const Namespace& space) const;
     void complete() const;
     // With everything in it, the lock last.
     void remove() const;
 
 private:
+    void clear() const;  // all but the lock
     void append(const std::string& line) const;
 
     std::filesystem::path path_;
     Fd lock_;
 };
+
+// Tells it from every other one of this boot. (The inode does not: the kernel uses its number again.)
+std::uint64_t identity_of(const Namespace& space);
 
 // Without the lock, for those who only look. Absent: there is no such lab.
 std::optional<Record> read_record(const std::string& lab);

@@ -28,7 +28,7 @@ constexpr milliseconds kReachTime = 10s;
 // Each isolation costs this.
 constexpr milliseconds kIsolateTime = 1s;
 constexpr std::size_t kStreamBytes = 1U << 20U;
-constexpr std::size_t kGuestStreamBytes = 1U << 14U;  // a guest's server is a shell's
+constexpr std::size_t kGuestStreamBytes = 1U << 14U;      // a guest's server is a shell's
 constexpr std::string_view kSame = "the same came back";  // what the guest says then
 constexpr std::uint16_t kEchoPort = 7;
 // They wait more than they work: a promise that holds moves a megabyte, one that is broken takes seconds.
@@ -171,12 +171,12 @@ private:
         const auto begin = std::chrono::steady_clock::now();
         // nc's own limit is for connecting only; with the other one it ends in a shell's word for a signal.
         constexpr int kCut = 128 + 15;
-        const GuestAnswer answer = in_guest(
-            source, fmt::format("cd $(mktemp -d) && head -c {} /dev/urandom > sent; "
-                                "timeout {} nc -w {} {} {} < sent > back 2> said; status=$?; "
-                                "cmp -s sent back && echo {}; cat said; rm -r $PWD; exit $status",
-                                kGuestStreamBytes, time / 1s + 2, time / 1s, address.text(),
-                                server ? server->port() : kEchoPort, kSame));
+        const GuestAnswer answer =
+            in_guest(source, fmt::format("cd $(mktemp -d) && head -c {} /dev/urandom > sent; "
+                                         "timeout {} nc -w {} {} {} < sent > back 2> said; status=$?; "
+                                         "cmp -s sent back && echo {}; cat said; rm -r $PWD; exit $status",
+                                         kGuestStreamBytes, time / 1s + 2, time / 1s, address.text(),
+                                         server ? server->port() : kEchoPort, kSame));
         const bool came_back = answer.output.starts_with(kSame);
         StreamResult result;
         result.time = std::chrono::steady_clock::now() - begin;
