@@ -291,7 +291,7 @@ TEST_F(LabCommandTest, WhatTheKernelRefusesIsTakenBack) {
     };
     for (const auto& [node, parts] : files) {
         SCOPED_TRACE(node);
-        expect_refused({"up", file_of("name: x\n" + two + node), "--name", name}, kFailed, parts);
+        expect_refused({"up", file_of(fmt::format("name: x\n{}{}", two, node)), "--name", name}, kFailed, parts);
         expect_nothing_left(name, {});
     }
 }

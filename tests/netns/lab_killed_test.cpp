@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -99,7 +99,7 @@ TEST_F(LabKilledTest, InTheMiddleOfUp) {
     const std::vector<int> signals =
         is_emulated() ? std::vector{SIGINT, SIGKILL} : std::vector{SIGINT, SIGTERM, SIGKILL};
     for (const int signal : signals)
-        for (const std::size_t step : {1, 20, 70, 110}) {
+        for (const std::size_t step : {1U, 20U, 70U, 110U}) {
             EXPECT_TRUE(interrupt(up, name, signal, step, milliseconds(0)));
             if (HasFatalFailure()) return;
         }
@@ -148,7 +148,7 @@ TEST_F(LabKilledTest, WithNothingButTheLock) {
     const std::string name = lab_name();
     for (const char* word : {"down", "up"}) {
         std::filesystem::create_directories(lab::directory_of(name));
-        std::ofstream(lab::directory_of(name) / "lock");
+        std::ofstream(lab::directory_of(name) / "lock").close();
         lab_ok(word == std::string("up") ? Words{"up", "isolated", "--name", name} : Words{"down", name});
         lab({"down", name});
         expect_nothing_left(name, {});

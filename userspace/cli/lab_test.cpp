@@ -71,10 +71,11 @@ Json shares(const lab::Spec& spec, const lab::Network& network) {
 }
 
 void print_shares(const Json& before, const Json& after) {
-    for (const auto& [node, share] : after.items()) {
-        const auto since = [&, node = node](const char* what) {
+    for (const auto& entry : after.items()) {
+        const std::string& node = entry.key();
+        const auto since = [&](const char* what) {
             const std::uint64_t then = before.contains(node) ? before.at(node).at(what).get<std::uint64_t>() : 0;
-            return share.at(what).get<std::uint64_t>() - then;
+            return entry.value().at(what).get<std::uint64_t>() - then;
         };
         const std::uint64_t fast = since("fast"), all = since("all");
         fmt::print("{}: {} of {} frames went fast{}\n", node, count_text(fast), count_text(all),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A lab as a picture: text for Graphviz.
 //
-// Pure. What is a machine, and what makes a crowd, is said in plan.h. What a lab promises is not drawn. Nothing that the
-// file says can change the meaning of the text: it is escaped.
+// Pure. What is a machine, and what makes a crowd, is said in plan.h. What a lab promises is not drawn. Nothing that
+// the file says can change the meaning of the text: it is escaped.
 #pragma once
 
 #include <string>

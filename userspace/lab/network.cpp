@@ -113,7 +113,7 @@ private:
     bool is_space(const Endpoint& end) const { return spec_.find(end.node)->kind == NodeKind::space; }
 
     void make_link(const Link& link) {
-        const auto& [a, b] = link.ends;
+        const Endpoint &a = link.ends[0], &b = link.ends[1];
         step(fmt::format("link {} - {}", a.text(), b.text()));
         for (const Endpoint& end : link.ends)
             if (is_space(end)) devices_[end.node].push_back(end.device);
