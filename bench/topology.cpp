@@ -15,28 +15,17 @@ std::string end_name(Ports kind, Side side) {
     return std::string(kind == Ports::wires ? "w" : "c") + (side == Side::left ? "l" : "r");
 }
 
-// Quiet: no IPv6 that would speak unasked, and no iptables for bridged frames where the kernel could have them.
-lab::Node quiet_node(const std::string& name) {
-    lab::Node node;
-    node.name = name;
-    for (const char* devices : {"all", "default"})
-        node.sysctls.emplace_back(std::string("-net.ipv6.conf.") + devices + ".disable_ipv6", "1");
-    for (const char* tables : {"iptables", "ip6tables", "arptables"})
-        node.sysctls.emplace_back(std::string("-net.bridge.bridge-nf-call-") + tables, "0");
-    return node;
-}
-
 lab::Spec spec_of(const std::vector<Ports>& kinds) {
     lab::Spec spec;
     spec.name = "ubench";
-    spec.nodes.push_back(quiet_node("host"));
+    spec.nodes.push_back(lab::quiet_node("host"));
     lab::Bridge bridge;
     bridge.name = kBridge;
     bridge.multicast_snooping = false;
     for (const Ports kind : kinds)
         for (const Side side : {Side::left, Side::right}) {
             const std::string name = end_name(kind, side);
-            lab::Node node = quiet_node(name);
+            lab::Node node = lab::quiet_node(name);
             if (kind == Ports::containers)
                 node.interfaces.push_back(
                     {.name = "eth0", .addresses = {IpPrefix::parse(Topology::address(side) + "/24").value()}});

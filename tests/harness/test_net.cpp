@@ -44,16 +44,6 @@ std::string name_for_this_test(const std::string& part, std::size_t longest) {
     return part.empty() ? name : name + "-" + part;
 }
 
-lab::Node quiet_node(const std::string& name) {
-    lab::Node node;
-    node.name = name;
-    for (const char* devices : {"all", "default"})
-        node.sysctls.emplace_back(std::string("-net.ipv6.conf.") + devices + ".disable_ipv6", "1");
-    for (const char* tables : {"iptables", "ip6tables"})
-        node.sysctls.emplace_back(std::string("-net.bridge.bridge-nf-call-") + tables, "0");
-    return node;
-}
-
 void Net::remove_leftover(const std::string& name) {
     if (::access(("/run/netns/" + name).c_str(), F_OK) != 0) return;
     try {

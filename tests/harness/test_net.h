@@ -25,9 +25,6 @@ namespace underpass::test {
 // A name of at most `longest` characters that belongs to the running test alone, and is the same in its next run.
 std::string name_for_this_test(const std::string& part, std::size_t longest);
 
-// A node where no frame comes of itself and no rule sees a bridged one: without IPv6, nor iptables under bridges.
-lab::Node quiet_node(const std::string& name);
-
 // The namespaces, for a test that is no TestNet.
 class Net {
 public:

@@ -44,12 +44,12 @@ std::optional<std::uint32_t> number_of(const Frame& frame, const MacAddr& source
 // A host at each of four ports; a port and the device at its other end have the host's name.
 lab::Spec four_hosts(const std::string& hook) {
     lab::Spec spec;
-    spec.nodes.push_back(quiet_node("host"));
+    spec.nodes.push_back(lab::quiet_node("host"));
     lab::Bridge bridge;
     bridge.name = kBridge;
     bridge.multicast_snooping = false;
     for (const char* name : {"a", "b", "c", "d"}) {
-        spec.nodes.push_back(quiet_node(name));
+        spec.nodes.push_back(lab::quiet_node(name));
         spec.links.push_back({.ends = {{{"host", name}, {name, name}}}, .wire = hook == "xdp"});
         bridge.ports.push_back({.device = name});
     }

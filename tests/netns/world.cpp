@@ -33,14 +33,10 @@ constexpr const char* kMarkerFrom = "m0";
 constexpr const char* kMarkerTo = "m1";
 constexpr int kQueues = 3;  // that a frame may wait in: a port's, the far end's, and one to spare
 
-}  // namespace
-
-namespace {
-
 // The ports and their far ends, and a pair for markers, queued as frames are where XDP runs.
 lab::Spec world_spec(const std::string& hook) {
     lab::Spec spec;
-    spec.nodes = {quiet_node("host"), quiet_node("far")};
+    spec.nodes = {lab::quiet_node("host"), lab::quiet_node("far")};
     lab::Node &host = spec.nodes[0], &far = spec.nodes[1];
     const bool wire = hook == "xdp";
     for (std::size_t i = 0; i < kMostPorts; i++) {

@@ -164,9 +164,9 @@ TEST(LabParse, WhatIsWrongIsOneSentenceWithItsPlace) {
         {base + "  - ends: [host:all, a:eth1]\n", "10:5", {"cannot be called all"}},
         {"name: x\nnodes: {a: {vlans: {v: {on: eth0, id: 4095}}}}\n", "2:39", {"from 1 to 4094, not 4095"}},
         {"name: x\nnodes: {a: {vlans: {v: {on: eth0, id: ten}}}}\n", "2:39", {"expected a number"}},
-        {"name: x\nnodes: {a: {vlans: {v: {on: eth0, id: 10}}}}\n", "2:21", {"there is no device of node a 'eth0'"}},
+        {"name: x\nnodes: {a: {vlans: {v: {on: eth0, id: 10}}}}\n", "2:21", {"node a has no device 'eth0'"}},
         {"name: x\nnodes: {a: {vlans: {v: {on: v, id: 10}}}}\n", "2:21", {"v cannot be on itself"}},
-        {"name: x\nnodes: {a: {bridges: {br0: {ports: [eth0]}}}}\n", "2:37", {"there is no device of node a 'eth0'"}},
+        {"name: x\nnodes: {a: {bridges: {br0: {ports: [eth0]}}}}\n", "2:37", {"node a has no device 'eth0'"}},
         {"name: x\nnodes: {a: {bridges: {b: {ports: [c]}, c: {}}}}\n", "2:35", {"c is a bridge"}},
         {"name: x\nnodes: {a: {bridges: {b: {pvid: 10}}}}\n", "2:23", {"b is not VLAN-aware"}},
         {"name: x\nnodes: {a: {bridges: {b: {tagged: [1, 1]}}}}\n", "2:39", {"VLAN 1 is there twice"}},
@@ -191,6 +191,22 @@ TEST(LabParse, WhatIsWrongIsOneSentenceWithItsPlace) {
         {"name: x\nnodes: {a: {vxlans: {v: {vni: 1, local: 10.0.0.1, remotes: ['::1']}}}}\n",
          "2:61",
          {"of the local address's family"}},
+        {"name: x\nnodes: {a: {vxlans: {v: {vni: 1, local: 10.0.0.1}}}}\n",
+         "2:22",
+         {"10.0.0.1 is no address of node a"}},
+        {"name: x\nnodes: {a: {interfaces: {lo: {addresses: [10.0.0.1/32]}}, vxlans: {v: {vni: 1, local: 10.0.0.1}, "
+         "w: {vni: 1, local: 10.0.0.1}}}}\n",
+         "2:68",
+         {"have the same VNI at the same port"}},
+        {"name: x\nnodes: {a: {interfaces: {lo: {addresses: [10.0.0.0/24]}}}}\n",
+         "2:26",
+         {"10.0.0.0/24 is no address of a host"}},
+        {"name: x\nnodes: {a: {interfaces: {lo: {addresses: [10.0.0.255/24]}}}}\n",
+         "2:26",
+         {"is no address of a host"}},
+        {"name: x\nnodes: {a: {bridges: {b: {}}, routes: [{to: 10.0.0.1/24, dev: b}]}}\n",
+         "2:40",
+         {"is no destination"}},
         {"name: x\nnodes: {a: {macvlans: {m: {on: 'b:eth0'}}}}\n", "2:24", {"there is no node 'b'"}},
         {"name: [x]\nnodes: {a: }\n", "1:7", {"expected a text"}},
         {"name: *x\n", "1:7", {"not valid YAML"}},
@@ -227,8 +243,10 @@ TEST(LabParse, AnAddressIsInANetworkOnce) {
         refused("name: x\nnodes: {a: {bridges: {b: {addresses: [10.0.0.1/24]}, c: {addresses: [10.0.0.1/8]}}}}\n"))
         << "in a node";
     EXPECT_TRUE(
-        refused("name: x\nnodes:\n  a: {vxlans: {v: {vni: 5, local: 10.0.0.1, addresses: [10.1.0.1/24]}}}\n"
-                "  b: {vxlans: {v: {vni: 5, local: 10.0.0.2, addresses: [10.1.0.1/24]}}}\n"))
+        refused("name: x\nnodes:\n  a: {interfaces: {lo: {addresses: [10.0.0.1/32]}}, vxlans: {v: {vni: 5, local: "
+                "10.0.0.1, addresses: [10.1.0.1/24]}}}\n"
+                "  b: {interfaces: {lo: {addresses: [10.0.0.2/32]}}, vxlans: {v: {vni: 5, local: 10.0.0.2, addresses: "
+                "[10.1.0.1/24]}}}\n"))
         << "across a tunnel";
     EXPECT_FALSE(
         refused("name: x\nnodes:\n  a: {bridges: {b: {addresses: [10.1.0.1/24]}}}\n"

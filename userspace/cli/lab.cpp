@@ -90,6 +90,10 @@ void end_daemon(const lab::Namespace& space) {
     });
 }
 
+bool is_path(const std::string& text) {
+    return text.find('/') != std::string::npos || text.ends_with(".yaml") || text.ends_with(".yml");
+}
+
 }  // namespace
 
 std::string model_text(const std::string& name) {
@@ -101,13 +105,14 @@ std::string model_text(const std::string& name) {
                                          name, nearest(name, names)));
 }
 
+bool names_a_text(const std::string& file_or_model) {
+    return is_path(file_or_model) || lab::models().contains(file_or_model) || std::filesystem::exists(file_or_model);
+}
+
 LabText read_lab_text(const std::string& file_or_model) {
-    const bool is_path = file_or_model.find('/') != std::string::npos || file_or_model.ends_with(".yaml") ||
-                         file_or_model.ends_with(".yml");
-    const bool is_model = !is_path && lab::models().contains(file_or_model);
+    const bool is_model = !is_path(file_or_model) && lab::models().contains(file_or_model);
     // What is neither is more likely a model that was mistyped.
-    if (is_model || (!is_path && !std::filesystem::exists(file_or_model)))
-        return {"model " + file_or_model, model_text(file_or_model)};
+    if (is_model || !names_a_text(file_or_model)) return {"model " + file_or_model, model_text(file_or_model)};
     return {file_or_model, read_text(file_or_model)};
 }
 
@@ -158,6 +163,13 @@ FoundNode find_node(const std::string& name) {
                                          lab::namespace_name(found[1].spec.name, name)));
 }
 
+std::optional<nlohmann::json> status_in(const lab::Namespace& space) {
+    return space.run([]() -> std::optional<nlohmann::json> {
+        if (!std::filesystem::exists(RunDirectory::of_this_namespace().path)) return std::nullopt;
+        return ask({{"operation", "status"}});
+    });
+}
+
 std::vector<std::string> take_away(const lab::LabDirectory& directory, const lab::Record& record) {
     std::vector<std::string> told;
     if (record.this_boot) {
@@ -195,11 +207,11 @@ void add_lab(CLI::App& app) {
         "  underpass lab models                    the networks that come with the program\n"
         "  underpass lab up nat                    build one\n"
         "  underpass lab test                      try what it promises\n"
-        "  underpass lab exec a -- ping 10.13.0.2  run a command in one of its nodes\n"
+        "  underpass lab exec a -- ip address      run a command in one of its nodes\n"
         "  underpass lab down                      all of it gone\n"
         "  underpass lab init nat > my.yaml        a file of your own; underpass lab up my.yaml\n"
         "\n"
-        "Needs root. The file's format is in underpass-lab(5).");
+        "Those that build or look at what is built need root. The file's format is in underpass-lab(5).");
     add_lab_up(*command);
     add_lab_down(*command);
     add_lab_show(*command);

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "lab/namespace.h"
 #include "lab/record.h"
 #include "lab/spec.h"
 
@@ -29,6 +32,8 @@ struct LabText {
     std::string text;
 };
 LabText read_lab_text(const std::string& file_or_model);
+// Whether there may be one: it is a path, a model, or the name of a file.
+bool names_a_text(const std::string& file_or_model);
 
 // The lab of a record that nobody has made yet, or of one that is up: its text with what the command line said beside
 // it. Throws FileError.
@@ -44,6 +49,9 @@ struct FoundNode {
     lab::Node node;
 };
 FoundNode find_node(const std::string& name);
+
+// What the daemon in a node says of itself (`underpass status`); absent: there is none.
+std::optional<nlohmann::json> status_in(const lab::Namespace& space);
 
 // Takes away what the record names and nothing else: daemons, guests, namespaces; then the record. What still runs in a
 // namespace keeps it alive without its name: told in one line each.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <filesystem>
@@ -9,7 +10,6 @@
 #include "cli/lab.h"
 #include "cli/output.h"
 #include "lab/check.h"
-#include "lab/models.h"
 
 namespace underpass {
 
@@ -21,18 +21,15 @@ struct LabDownOptions {
     bool json = false;
 };
 
-// What a person may mean by it: a lab's name, or the file or model that it was built from.
-std::string name_of(const std::string& lab) {
-    if (lab.empty() || lab::read_record(lab)) return lab;
-    try {
-        lab::Record record;
-        const LabText text = read_lab_text(lab);
-        record.source = text.source;
-        record.text = text.text;
-        return spec_of(record).name;
-    } catch (const std::runtime_error&) {
-        return lab;
-    }
+// The lab that was built from this file or model.
+std::string lab_of(const std::string& file_or_model) {
+    const LabText wanted = read_lab_text(file_or_model);
+    std::vector<std::string> names;
+    for (const lab::Record& record : lab::read_records())
+        if (record.text == wanted.text || record.source == wanted.source) names.push_back(record.lab);
+    if (names.size() == 1) return names.front();
+    if (names.empty()) throw std::runtime_error(fmt::format("no lab is up of {}", wanted.source));
+    throw std::runtime_error(fmt::format("more than one lab is up of {}: {}", wanted.source, fmt::join(names, ", ")));
 }
 
 std::vector<std::string> labs_meant(const LabDownOptions& options) {
@@ -41,10 +38,10 @@ std::vector<std::string> labs_meant(const LabDownOptions& options) {
         for (const lab::Record& record : lab::read_records()) names.push_back(record.lab);
         return names;
     }
-    const std::string name = name_of(options.lab);
     // One of an earlier boot has only its files left, one that was killed early on only its directory.
-    if (lab::is_name(name) && std::filesystem::exists(lab::directory_of(name))) return {name};
-    return {find_lab(name).lab};
+    if (lab::is_name(options.lab) && std::filesystem::exists(lab::directory_of(options.lab))) return {options.lab};
+    if (!options.lab.empty() && names_a_text(options.lab)) return {lab_of(options.lab)};
+    return {find_lab(options.lab).lab};
 }
 
 void lab_down(const LabDownOptions& options) {

@@ -72,7 +72,12 @@ void add_lab_exec(CLI::App& lab) {
         "shell,\n"
         "without input, for an hour at most; its output comes at the end.\n\n"
         "Examples:\n  underpass lab exec a -- ping -c 3 10.13.0.2\n  underpass lab exec nat.host -- underpass status");
-    command->callback([options] { lab_exec(*options); });
+    // Options behind the command are the command's, also where `--` was forgotten.
+    command->prefix_command();
+    command->callback([options, command] {
+        for (const std::string& word : command->remaining()) options->command.push_back(word);
+        lab_exec(*options);
+    });
 }
 
 }  // namespace underpass

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "cli/lab.h"
+#include "cli/output.h"
 #include "lab/drawing.h"
 #include "lab/graph.h"
 #include "lab/svg.h"
@@ -29,7 +30,9 @@ std::size_t terminal_width() {
 
 // One that is up, by its name, else a file or a model: a picture needs nothing that is built.
 lab::Spec spec_for_picture(const std::string& name) {
-    if (name.empty() || lab::read_record(name)) return spec_of(find_lab(name));
+    // Who is not root cannot see those that are up.
+    if (name.empty()) require_root();
+    if (name.empty() || lab::read_record(name) || !names_a_text(name)) return spec_of(find_lab(name));
     lab::Record record;
     const LabText text = read_lab_text(name);
     record.source = text.source;

@@ -53,7 +53,20 @@ Json device_json(const lab::Device& device, const std::map<Ifindex, std::string>
     return json;
 }
 
-Json space_json(const std::string& node, const std::string& space, const std::map<lab::Endpoint, lab::Endpoint>& far) {
+// How the bridges of a node go: "fast", "left to the kernel"; all alike where nobody makes them fast who should.
+void add_fast_path(Json& devices, const lab::Node& node, const lab::Namespace& space) {
+    const auto status = status_in(space);
+    if (!status && !node.accelerate) return;
+    for (Json& device : devices) {
+        if (device.at("kind") != "bridge") continue;
+        device["fast_path"] = status ? "left to the kernel" : "no daemon makes it fast";
+        if (!status) continue;
+        for (const Json& bridge : status->at("bridges"))
+            if (bridge.at("name") == device.at("name") && bridge.at("state") == "fast") device["fast_path"] = "fast";
+    }
+}
+
+Json space_json(const lab::Node& node, const std::string& space, const std::map<lab::Endpoint, lab::Endpoint>& far) {
     Json devices = Json::array();
     try {
         const auto there = lab::Namespace::open(space);
@@ -62,9 +75,10 @@ Json space_json(const std::string& node, const std::string& space, const std::ma
         for (const lab::Device& device : found) names[device.link.index] = device.link.name;
         for (const lab::Device& device : found) {
             if (device.link.name == "lo") continue;
-            const auto end = far.find({node, device.link.name});
+            const auto end = far.find({node.name, device.link.name});
             devices.push_back(device_json(device, names, end == far.end() ? nullptr : &end->second));
         }
+        add_fast_path(devices, node, there);
     } catch (const std::system_error& error) {
         return {{"state", "gone"}, {"why", error.what()}, {"devices", devices}};
     }
@@ -93,7 +107,7 @@ Json lab_json(const lab::Record& record) {
                       {"kind", name_of(node.kind)},
                       {"accelerate", node.accelerate ? name(*node.accelerate) : "false"}};
         entry.update(node.kind == lab::NodeKind::space
-                         ? space_json(node.name, lab::namespace_name(spec.name, node.name), far)
+                         ? space_json(node, lab::namespace_name(spec.name, node.name), far)
                          : guest_json(spec, node, far));
         json["nodes"].push_back(std::move(entry));
     }
@@ -113,7 +127,8 @@ void print_lab(const Json& lab) {
             const std::string master =
                 device.contains("master") ? "port of " + device.at("master").get<std::string>() : "";
             rows.push_back({name, device.at("name"), device.value("kind", node.at("kind").get<std::string>()),
-                            device.value("state", node.at("state").get<std::string>()),
+                            device.value("state", node.at("state").get<std::string>()) +
+                                (device.contains("fast_path") ? ", " + device.at("fast_path").get<std::string>() : ""),
                             device.contains("mtu") ? std::to_string(device.at("mtu").get<int>()) : "-",
                             to.empty() && master.empty()
                                 ? "-"

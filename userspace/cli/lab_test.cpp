@@ -4,18 +4,15 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <stdexcept>
 
-#include "cli/client.h"
 #include "cli/lab.h"
 #include "cli/output.h"
 #include "lab/guest.h"
 #include "lab/interrupt.h"
 #include "lab/network.h"
 #include "lab/trial.h"
-#include "sync/state.h"
 
 namespace underpass {
 
@@ -33,7 +30,7 @@ struct LabTestOptions {
 
 std::string text_of(const lab::Try& each) {
     const std::string address = each.address.text();
-    return fmt::format("{} {} {}{}", each.from, each.reach ? "reaches" : "does not reach", each.to,
+    return fmt::format("{} {} {}{}", each.from, each.reach ? "reaches" : "is isolated from", each.to,
                        each.to == address ? "" : " (" + address + ")");
 }
 
@@ -51,10 +48,7 @@ Json shares(const lab::Spec& spec, const lab::Network& network) {
     Json nodes = Json::object();
     for (const lab::Node& node : spec.nodes) {
         if (node.kind != lab::NodeKind::space) continue;
-        const auto status = network.space(node.name).run([]() -> std::optional<Json> {
-            if (!std::filesystem::exists(RunDirectory::of_this_namespace().path)) return std::nullopt;
-            return ask({{"operation", "status"}});
-        });
+        const auto status = status_in(network.space(node.name));
         if (!status) continue;
         std::uint64_t fast = 0, all = 0;
         for (const Json& bridge : status->at("bridges"))
@@ -70,7 +64,7 @@ Json shares(const lab::Spec& spec, const lab::Network& network) {
     return nodes;
 }
 
-void print_shares(const Json& before, const Json& after) {
+void print_shares(const std::string& lab, const Json& before, const Json& after) {
     for (const auto& entry : after.items()) {
         const std::string& node = entry.key();
         const auto since = [&](const char* what) {
@@ -79,7 +73,9 @@ void print_shares(const Json& before, const Json& after) {
         };
         const std::uint64_t fast = since("fast"), all = since("all");
         fmt::print("{}: {} of {} frames went fast{}\n", node, count_text(fast), count_text(all),
-                   fast > 0 ? "" : fmt::format(" (why: underpass lab exec {} -- underpass status)", node));
+                   fast > 0 ? ""
+                            : fmt::format(" (why: underpass lab exec {} -- underpass status)",
+                                          lab::namespace_name(lab, node)));
     }
 }
 
@@ -93,7 +89,10 @@ void lab_test(const LabTestOptions& options) {
             fmt::format("the lab {} was never finished: `underpass lab down {}`", spec.name, spec.name));
     const auto tries = lab::tries(spec);
     if (tries.empty())
-        throw std::runtime_error(fmt::format("the lab {} promises nothing (keys reach and isolate)", spec.name));
+        throw std::runtime_error(
+            fmt::format("the lab {} promises nothing that can be tried (keys reach and isolate, about nodes that have "
+                        "addresses)",
+                        spec.name));
     const auto network = lab::Network::open(spec);
     const lab::TrialWorld world = {
         .space = [&network](const std::string& node) -> const lab::Namespace& { return network.space(node); },
@@ -120,9 +119,9 @@ void lab_test(const LabTestOptions& options) {
         std::vector<std::vector<std::string>> rows;
         for (const lab::Outcome& outcome : outcomes)
             if (!options.quiet || !outcome.held)
-                rows.push_back({outcome.held ? "ok" : "NOT SO", text_of(outcome.what), outcome.told});
+                rows.push_back({outcome.held ? "ok" : "FAILED", text_of(outcome.what), outcome.told});
         print_table(rows, "");
-        print_shares(before, after);
+        print_shares(spec.name, before, after);
     }
     if (broken > 0)
         throw std::runtime_error(

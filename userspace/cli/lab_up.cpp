@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 
 #include "cli/client.h"
@@ -17,6 +18,7 @@
 #include "lab/check.h"
 #include "lab/guest.h"
 #include "lab/interrupt.h"
+#include "lab/link.h"
 #include "lab/network.h"
 #include "yaml/reader.h"
 
@@ -139,19 +141,39 @@ nlohmann::json accelerate(const lab::Spec& spec, const lab::Network& network, Pr
     return answers;
 }
 
-void require_whole(const lab::Record& record) {
-    for (const auto& space : record.spaces) {
-        std::optional<std::uint64_t> identity;
+// What is missing of a node; empty: nothing.
+std::string missing_in(const lab::Spec& spec, const lab::Node& node, const lab::Namespace& space) {
+    std::set<std::string> devices;
+    for (const lab::Interface* each : lab::interfaces_of(node)) devices.insert(each->name);
+    for (const lab::Link& link : spec.links)
+        for (const lab::Endpoint& end : link.ends)
+            if (end.node == node.name) devices.insert(end.device);
+    for (const std::string& device : devices)
+        if (!space.run([&device] { return lab::find_ifindex(device); }))
+            return fmt::format("device {} of node {} is gone", device, node.name);
+    if (is_accelerated(node) && !status_in(space)) return fmt::format("no daemon runs in {} any more", node.name);
+    return {};
+}
+
+void require_whole(const lab::Record& record, const lab::Spec& spec) {
+    std::string missing;
+    for (const lab::Node& node : spec.nodes) {
+        if (node.kind != lab::NodeKind::space || !missing.empty()) continue;
+        const auto space =
+            std::ranges::find(record.spaces, lab::namespace_name(spec.name, node.name), &lab::Record::Space::name);
         try {
-            identity = lab::identity_of(lab::Namespace::open(space.name));
+            const auto there = lab::Namespace::open(lab::namespace_name(spec.name, node.name));
+            missing = space != record.spaces.end() && lab::identity_of(there) == space->identity
+                          ? missing_in(spec, node, there)
+                          : fmt::format("its namespace {} is another one", there.name());
         } catch (const std::system_error&) {
-            // Told below.
+            missing = fmt::format("its namespace {} is gone", lab::namespace_name(spec.name, node.name));
         }
-        if (identity && identity == space.identity) continue;
-        throw std::runtime_error(fmt::format(
-            "the lab {} is up but not whole: its namespace {} is gone; `underpass lab down {}` and build it again",
-            record.lab, space.name, record.lab));
     }
+    if (!missing.empty())
+        throw std::runtime_error(
+            fmt::format("the lab {} is up but not whole: {}; `underpass lab down {}` and build it again", record.lab,
+                        missing, record.lab));
 }
 
 // True: it is up, as this record says. Throws if it is up otherwise, or half.
@@ -166,12 +188,14 @@ bool is_up(const lab::LabDirectory& directory, const lab::Record& wanted, const 
         const std::string of = found->source != wanted.source ? found->source
                                : found->text != wanted.text   ? found->source + " as it was then"
                                                               : found->source + " with other options";
-        throw FileError(wanted.source, spec.mark.line, spec.mark.column,
-                        fmt::format("a lab {} is up already, of {}: `underpass lab down {}`, or give this one another "
-                                    "name (--name)",
-                                    spec.name, of, spec.name));
+        const std::string what = fmt::format(
+            "a lab {} is up already, of {}: `underpass lab down {}`, or give this one another name (--name)", spec.name,
+            of, spec.name);
+        // The name stands in the file, unless it was given beside it.
+        if (!wanted.name_override.empty()) throw std::runtime_error(what);
+        throw FileError(wanted.source, spec.mark.line, spec.mark.column, what);
     }
-    require_whole(*found);
+    require_whole(*found, spec);
     return true;
 }
 

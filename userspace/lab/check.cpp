@@ -75,11 +75,8 @@ private:
         throw FileError(file_, mark.line, mark.column, what);
     }
 
-    [[noreturn]] void fail_unknown(const Mark& mark, const std::string& what, const std::string& name,
-                                   const std::vector<std::string_view>& known) const {
-        fail(mark, known.empty()
-                       ? fmt::format("there is no {} '{}'", what, name)
-                       : fmt::format("there is no {} '{}' (nearest: '{}')", what, name, nearest(name, known)));
+    static std::string nearest_of(const std::string& name, const std::vector<std::string_view>& known) {
+        return known.empty() ? "" : fmt::format(" (nearest: '{}')", nearest(name, known));
     }
 
     void check_names() {
@@ -100,7 +97,7 @@ private:
 
     const Node& node_named(const std::string& name, const Mark& mark) const {
         const Node* node = spec_.find(name);
-        if (node == nullptr) fail_unknown(mark, "node", name, node_names_);
+        if (node == nullptr) fail(mark, fmt::format("there is no node '{}'{}", name, nearest_of(name, node_names_)));
         return *node;
     }
 
@@ -142,7 +139,8 @@ private:
         std::vector<std::string_view> known;
         for (const auto& [each, at] : devices_)
             if (each.node == device.node) known.push_back(each.device);
-        fail_unknown(mark, "device of node " + device.node, device.device, known);
+        fail(mark,
+             fmt::format("node {} has no device '{}'{}", device.node, device.device, nearest_of(device.device, known)));
     }
 
     // A guest, or a tap for one: a device, addresses and routes, no more.
@@ -171,19 +169,31 @@ private:
             require_device({node.name, vlan.on}, vlan.mark);
             if (vlan.on == vlan.name) fail(vlan.mark, vlan.name + " cannot be on itself");
         }
-        for (const VxlanDevice& vxlan : node.vxlans)
-            if (vxlan.on) require_device({node.name, *vxlan.on}, vxlan.mark);
+        for (const VxlanDevice& vxlan : node.vxlans) check_vxlan(node, vxlan);
         for (const MacvlanDevice& macvlan : node.macvlans) {
             if (node_named(macvlan.on.node, macvlan.mark).kind != NodeKind::space)
                 fail(macvlan.mark,
                      fmt::format("{} is no namespace: a macvlan cannot be on its device", macvlan.on.node));
             require_device(macvlan.on, macvlan.mark);
         }
-        for (const Route& route : node.routes)
+        for (const Route& route : node.routes) {
             if (route.dev) require_device({node.name, *route.dev}, route.mark);
+            if (!route.to.is_network())
+                fail(route.mark, fmt::format("{} is no destination: it has bits behind its prefix", route.to.text()));
+        }
         for (const NatRule& rule : node.nat)
             for (const auto& device : {rule.in, rule.out})
                 if (device) require_device({node.name, *device}, rule.mark);
+    }
+
+    void check_vxlan(const Node& node, const VxlanDevice& vxlan) const {
+        if (vxlan.on) require_device({node.name, *vxlan.on}, vxlan.mark);
+        if (std::ranges::count(addresses_of(node), vxlan.local) == 0)
+            fail(vxlan.mark, fmt::format("{} is no address of node {}, so {} cannot have it as its local one",
+                                         vxlan.local.text(), node.name, vxlan.name));
+        for (const VxlanDevice& other : node.vxlans)
+            if (&other != &vxlan && other.vni == vxlan.vni && other.port == vxlan.port)
+                fail(vxlan.mark, fmt::format("{} and {} have the same VNI at the same port", other.name, vxlan.name));
     }
 
     void check_bridge(const Node& node, const Bridge& bridge, std::map<std::string, std::string>& bridge_of) const {
@@ -223,6 +233,9 @@ private:
             for (const Interface* each : interfaces_of(node)) {
                 const Endpoint here{node.name, each->name};
                 for (const IpPrefix& prefix : each->addresses) {
+                    if (!prefix.is_host())
+                        fail(each->mark,
+                             fmt::format("{} is no address of a host: it means its whole subnet", prefix.text()));
                     const auto [own, fresh_here] = in_node.emplace(prefix.address, each->name);
                     const auto [other, fresh] = in_network.emplace(std::pair(networks.of(here), prefix.address), here);
                     if (!fresh_here || !fresh)

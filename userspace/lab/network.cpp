@@ -52,6 +52,16 @@ public:
         for (const Link& link : spec_.links)
             if (link.wire)
                 for (const Endpoint& end : link.ends) space(end.node).run([&] { make_wire_like(end.device); });
+        // What is sent as soon as a device on another comes up must arrive: so the links come first, with all
+        // addresses.
+        for (const Link& link : spec_.links)
+            for (const Endpoint& end : link.ends)
+                if (is_space(end)) told_of(end.node, [&] { space(end.node).run([&] { set_up(end.device); }); });
+        for_each_space([this](const Node& node) {
+            for (const std::string& device : running_[node.name]) wait_until_running(device);
+            for (const Interface* each : interfaces_of(node))
+                for (const IpPrefix& address : each->addresses) add_address(each->name, address);
+        });
         for_each_space([this](const Node& node) {
             for (const std::string& device : devices_[node.name]) set_up(device);
         });
@@ -213,8 +223,6 @@ private:
     }
 
     static void configure(const Node& node) {
-        for (const Interface* each : interfaces_of(node))
-            for (const IpPrefix& address : each->addresses) add_address(each->name, address);
         for (const Route& route : node.routes) add_route(route);
         set_sysctls(node, false);
         try {

@@ -103,7 +103,7 @@ private:
         if (text == "false") return std::nullopt;
         if (text == "true") return HookChoice::automatic;
         if (const auto choice = parse_hook_choice(text)) return *choice;
-        fail(node, fmt::format("'{}' is no way to accelerate: expected true, xdp, tc or false", text));
+        fail(node, fmt::format("'{}' is no way to accelerate: expected true (or auto), xdp, tc or false", text));
     }
 
     // The keys that every device has.

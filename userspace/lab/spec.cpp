@@ -10,6 +10,16 @@ const Node* Spec::find(std::string_view node) const {
     return found == nodes.end() ? nullptr : &*found;
 }
 
+Node quiet_node(const std::string& name) {
+    Node node;
+    node.name = name;
+    for (const char* devices : {"all", "default"})
+        node.sysctls.emplace_back(std::string("-net.ipv6.conf.") + devices + ".disable_ipv6", "1");
+    for (const char* tables : {"iptables", "ip6tables", "arptables"})
+        node.sysctls.emplace_back(std::string("-net.bridge.bridge-nf-call-") + tables, "0");
+    return node;
+}
+
 std::vector<const Interface*> interfaces_of(const Node& node) {
     std::vector<const Interface*> all;
     for (const auto& each : node.interfaces) all.push_back(&each);

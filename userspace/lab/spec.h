@@ -168,6 +168,10 @@ struct Spec {
     const Node* find(std::string_view node) const;
 };
 
+// A node in which no frame comes of itself and no rule sees a bridged one: without IPv6, and without iptables under its
+// bridges where the kernel would have them.
+Node quiet_node(const std::string& name);
+
 // Every device of a node that has settings in the file, in the order in which they are made: ends of links, bridges,
 // VXLANs, VLANs, macvlans.
 std::vector<const Interface*> interfaces_of(const Node& node);

@@ -36,6 +36,20 @@ bool IpPrefix::contains(const IpAddress& other) const {
     return true;
 }
 
+bool IpPrefix::is_network() const {
+    for (std::size_t bit = length; bit < address.bits(); bit++)
+        if ((address.storage.at(bit / 8) & (0x80U >> (bit % 8))) != 0) return false;
+    return true;
+}
+
+bool IpPrefix::is_host() const {
+    if (address.v6 || length >= 31) return true;
+    std::size_t set = 0;
+    for (std::size_t bit = length; bit < address.bits(); bit++)
+        set += (address.storage.at(bit / 8) & (0x80U >> (bit % 8))) != 0 ? 1 : 0;
+    return set != 0 && set != std::size_t{address.bits()} - length;
+}
+
 std::string IpPrefix::text() const {
     return fmt::format("{}/{}", address.text(), length);
 }

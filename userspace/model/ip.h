@@ -36,6 +36,10 @@ struct IpPrefix {
     auto operator<=>(const IpPrefix&) const = default;
 
     bool contains(const IpAddress& other) const;
+    // No bit behind the prefix is set: what a route may lead to.
+    bool is_network() const;
+    // A host may have it: of IPv4 neither its subnet's own address nor the one of all in it (apart from /31 and /32).
+    bool is_host() const;
     // "10.1.0.2/24"
     std::string text() const;
     // An address without a length is a prefix of all its bits.
