@@ -155,25 +155,30 @@ std::string missing_in(const lab::Spec& spec, const lab::Node& node, const lab::
     return {};
 }
 
-void require_whole(const lab::Record& record, const lab::Spec& spec) {
-    std::string missing;
-    for (const lab::Node& node : spec.nodes) {
-        if (node.kind != lab::NodeKind::space || !missing.empty()) continue;
-        const auto space =
-            std::ranges::find(record.spaces, lab::namespace_name(spec.name, node.name), &lab::Record::Space::name);
+// What is missing of a lab that was up; empty: nothing. A namespace first: what is at its links goes with it.
+std::string missing_of(const lab::Record& record, const lab::Spec& spec) {
+    for (const auto& space : record.spaces) {
         try {
-            const auto there = lab::Namespace::open(lab::namespace_name(spec.name, node.name));
-            missing = space != record.spaces.end() && lab::identity_of(there) == space->identity
-                          ? missing_in(spec, node, there)
-                          : fmt::format("its namespace {} is another one", there.name());
+            if (lab::identity_of(lab::Namespace::open(space.name)) == space.identity) continue;
         } catch (const std::system_error&) {
-            missing = fmt::format("its namespace {} is gone", lab::namespace_name(spec.name, node.name));
+            // Told below.
         }
+        return fmt::format("its namespace {} is gone", space.name);
     }
-    if (!missing.empty())
-        throw std::runtime_error(
-            fmt::format("the lab {} is up but not whole: {}; `underpass lab down {}` and build it again", record.lab,
-                        missing, record.lab));
+    for (const lab::Node& node : spec.nodes) {
+        if (node.kind != lab::NodeKind::space) continue;
+        const auto space = lab::Namespace::open(lab::namespace_name(spec.name, node.name));
+        if (auto missing = missing_in(spec, node, space); !missing.empty()) return missing;
+    }
+    return {};
+}
+
+void require_whole(const lab::Record& record, const lab::Spec& spec) {
+    const std::string missing = missing_of(record, spec);
+    if (missing.empty()) return;
+    throw std::runtime_error(
+        fmt::format("the lab {} is up but not whole: {}; `underpass lab down {}` and build it again", record.lab,
+                    missing, record.lab));
 }
 
 // True: it is up, as this record says. Throws if it is up otherwise, or half.
