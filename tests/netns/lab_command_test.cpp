@@ -165,7 +165,7 @@ TEST_F(LabCommandTest, SomebodyElsesNamespaceIsLeftAlone) {
     EXPECT_FALSE(std::filesystem::exists(lab::directory_of(name)));
 }
 
-// Also if the kernel has given it the number of the one that was ours.
+// Also if the kernel has given it the number of the one that was ours, as it does at times.
 TEST_F(LabCommandTest, ANamespaceThatSomebodyMadeAnewIsLeftAlone) {
     const std::string name = lab_name();
     const std::string its = name + ".b";
@@ -187,8 +187,9 @@ TEST_F(LabCommandTest, ANamespaceThatSomebodyMadeAnewIsLeftAlone) {
             std::this_thread::sleep_for(milliseconds(5));
         }
         if (!theirs) {
-            // A slow kernel frees numbers late: then it is one more try with another number.
-            fmt::print("the kernel did not use the number again\n");
+            // Files of /proc take numbers of the same pool, so it may have gone to one of these. That another one is
+            // left alone is tried all the same.
+            fmt::print("the kernel did not use the number again: tried with another one\n");
             theirs.emplace(lab::Namespace::create(its));
         }
         expect_refused({"up", "isolated", "--name", name}, kFailed, {"not whole", its, "underpass lab down"});
