@@ -34,7 +34,8 @@ Json by_tool(const lab::Namespace& where, const std::vector<std::string>& comman
     return finished.out.empty() ? Json::array() : Json::parse(finished.out);
 }
 
-// What changes by itself: a bridge counts time in its attributes, and the state of a link settles later.
+// What changes by itself: a bridge counts time in its attributes, and the kernel looks at the operational state of a
+// link (operstate, and among the flags NO-CARRIER) once a second at most. The carrier itself, LOWER_UP, stays.
 void strip(Json& value) {
     if (value.is_object()) {
         for (auto entry = value.begin(); entry != value.end();)
@@ -44,6 +45,7 @@ void strip(Json& value) {
             else
                 strip(*entry++);
     } else if (value.is_array()) {
+        if (const auto told = std::ranges::find(value, "NO-CARRIER"); told != value.end()) value.erase(told);
         for (Json& each : value) strip(each);
     }
 }
