@@ -9,9 +9,15 @@
 
 #include "bpf/packet.h"
 
+enum { MAX_OFFSET = 255 };
+
 /* Copies `len` bytes (known at compile time) from `offset` on. False if the frame does not have them. */
 static __always_inline bool load_bytes(ctx_t *ctx, __u32 offset, void *to, __u32 len)
 {
+	/* No header starts later. The verifier forgets what it knew of a number that was kept in memory. */
+	if (offset > MAX_OFFSET)
+		return false;
+
 	void *from = ctx_data(ctx) + offset;
 
 	if (from + len > ctx_data_end(ctx))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The one way to ask the mirrored FDB: by the bridge and VID that the frame is in. */
+/* The one way to ask the mirrored FDB: by the bridge and VLAN that the frame is in. */
 #ifndef UNDERPASS_BPF_FDB_H
 #define UNDERPASS_BPF_FDB_H
 
@@ -7,9 +7,9 @@
 #include "bpf/packet.h"
 
 /* Null: the kernel has no entry for `mac`, or has not told us yet. */
-static __always_inline struct fdb_entry *fdb_lookup(const struct device *ingress, const __u8 *mac)
+static __always_inline struct fdb_entry *fdb_lookup(const struct packet *pkt, const __u8 *mac)
 {
-	struct fdb_key key = {.bridge = ingress->bridge, .vid = ingress->vid};
+	struct fdb_key key = {.bridge = pkt->ingress->bridge, .vid = pkt->vid};
 
 	__builtin_memcpy(key.mac, mac, ETH_ADDR_LEN);
 	return bpf_map_lookup_elem(&fdb, &key);

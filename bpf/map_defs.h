@@ -10,6 +10,7 @@
 #include "maps/counters.h"
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/vlan.h"
 
 /* The heartbeat: whether the other maps may be believed. */
 struct {
@@ -60,5 +61,31 @@ struct {
 	__type(key, __u32);
 	__type(value, struct device_counters);
 } counters SEC(".maps");
+
+/* slot -> what a port of a VLAN-aware bridge may do in each VLAN. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DEVICE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct port_vlans);
+} port_vlans SEC(".maps");
+
+/* {device, protocol, VID} -> slot of the VLAN device. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VLAN_UPPERS_SIZE);
+	__type(key, struct vlan_upper_key);
+	__type(value, __u32);
+} vlan_uppers SEC(".maps");
+
+/* {slot, VID} -> frames and bytes that came in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, VLAN_COUNTERS_SIZE);
+	__type(key, struct vlan_count_key);
+	__type(value, struct vlan_counters);
+} vlan_counters SEC(".maps");
 
 #endif

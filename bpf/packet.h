@@ -16,6 +16,7 @@
 enum verdict {
 	CONTINUE, /* the next stage decides */
 	PASS,     /* the kernel's way, whole and untouched */
+	DROP,     /* only of a frame that is no longer what it was */
 	FORWARD,  /* out of pkt->egress */
 };
 
@@ -30,9 +31,20 @@ struct packet {
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];
 	__be16 protocol; /* EtherType behind the outer VLAN tag, if there is one */
-	bool tagged;     /* carries a VLAN tag, in its bytes or beside them */
+	bool tagged;     /* carries a VLAN tag, in its bytes or beside them, as the bridge gets it */
+	bool own_tag;    /* ... that a VLAN-aware bridge goes by */
+	__be16 tag_protocol;
+	__u16 tci; /* of the outer tag: PCP, DEI and VID, in host order */
 	__u32 network_offset;
 	__u32 len; /* bytes, see ctx_len */
+
+	__u16 vid;   /* of the FDB that it is looked up in: 0 without VLAN filtering */
+	__u8 rights; /* enum vlan_rights: of the ingress port in that VLAN */
+	bool strip;  /* leaves without the outer tag that it came in with */
+	bool push;   /* ... and with another */
+	__be16 push_protocol;
+	__u16 push_tci;
+	bool rewritten; /* not what came in any more: the kernel cannot have it */
 
 	__u64 now_ns;   /* CLOCK_MONOTONIC_COARSE */
 	bool overtakes; /* a frame of this source may still be on the kernel's way: stay behind it */

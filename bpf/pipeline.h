@@ -13,8 +13,12 @@
 #include "bpf/stages/netfilter.h"
 #include "bpf/stages/parse.h"
 #include "bpf/stages/pulse.h"
+#include "bpf/stages/rewrite.h"
 #include "bpf/stages/source.h"
+#include "bpf/stages/tag.h"
 #include "bpf/stages/unicast.h"
+#include "bpf/stages/upper.h"
+#include "bpf/stages/vlan.h"
 
 static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 {
@@ -23,7 +27,11 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 	if (verdict == CONTINUE)
 		verdict = parse(ctx, pkt);
 	if (verdict == CONTINUE)
-		verdict = source(ctx, pkt);
+		verdict = upper(pkt);
+	if (verdict == CONTINUE)
+		verdict = vlan(pkt);
+	if (verdict == CONTINUE)
+		verdict = source(pkt);
 	if (verdict == CONTINUE)
 		verdict = fresh(pkt);
 	if (verdict == CONTINUE)
@@ -35,7 +43,11 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 	if (verdict == CONTINUE)
 		verdict = unicast(ctx, pkt);
 	if (verdict == CONTINUE)
-		verdict = bridge(ctx, pkt);
+		verdict = bridge(pkt);
+	if (verdict == CONTINUE)
+		verdict = tag(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = rewrite(ctx, pkt);
 	return verdict == CONTINUE ? FORWARD : verdict;
 }
 

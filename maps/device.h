@@ -13,25 +13,29 @@
 #include "maps/abi.h"
 
 enum device_flags {
-	DEVICE_PRESENT = 1 << 0,     /* a port of an accelerated bridge: source addresses are watched here */
-	DEVICE_INGRESS = 1 << 1,     /* frames that come in here may go fast (not "left to the kernel") */
-	DEVICE_EGRESS = 1 << 2,      /* frames may be sent out of here by a redirect */
-	DEVICE_FORWARDING = 1 << 3,  /* STP state is forwarding, device and carrier are up */
-	DEVICE_LEARNS = 1 << 4,      /* the kernel learns source addresses here (state and port flag) */
-	DEVICE_ISOLATED = 1 << 5,    /* no frames to another isolated port */
-	DEVICE_VLAN_UPPERS = 1 << 6, /* VLAN devices may sit on it and take tagged frames before the bridge */
-	DEVICE_BRNF_IPV4 = 1 << 7,   /* br_netfilter validates IPv4 frames bridged from here */
-	DEVICE_BRNF_IPV6 = 1 << 8,   /* likewise IPv6 */
+	DEVICE_PRESENT = 1 << 0,      /* a port of an accelerated bridge: source addresses are watched here */
+	DEVICE_INGRESS = 1 << 1,      /* frames that come in here may go fast (not "left to the kernel") */
+	DEVICE_EGRESS = 1 << 2,       /* frames may be sent out of here by a redirect */
+	DEVICE_FORWARDING = 1 << 3,   /* STP state is forwarding, device and carrier are up */
+	DEVICE_LEARNS = 1 << 4,       /* the kernel learns source addresses here (state and port flag) */
+	DEVICE_ISOLATED = 1 << 5,     /* no frames to another isolated port */
+	DEVICE_VLAN_UPPERS = 1 << 6,  /* VLAN devices may sit on it and take tagged frames before the bridge */
+	DEVICE_BRNF_IPV4 = 1 << 7,    /* br_netfilter validates IPv4 frames bridged from here */
+	DEVICE_BRNF_IPV6 = 1 << 8,    /* likewise IPv6 */
+	DEVICE_VLAN_AWARE = 1 << 9,   /* a port of a bridge with VLAN filtering: port_vlans tells what it may do */
+	DEVICE_VLAN_DEVICE = 1 << 10, /* a VLAN device: its frames come and go by `out`, tagged there */
+	DEVICE_TRUNK = 1 << 11,       /* VLAN devices on it are ports: vlan_uppers has them */
 };
 
 struct device {
 	__u32 ifindex;
 	__u32 flags;    /* enum device_flags */
-	__u32 bridge;   /* ifindex of the bridge that it is a port of */
+	__u32 bridge;   /* ifindex of the bridge that it is a port of; 0: of none, but a VLAN device on it is */
 	__u32 max_len;  /* longest frame it may send, in bytes with the Ethernet header */
 	__u64 pulse_ns; /* each source address passes one frame to the kernel in this while */
-	__u16 vid;      /* the FDB's VID for its frames: 0 on a bridge without VLAN filtering */
-	__u16 reserved[3];
+	__u32 out;      /* ifindex of the device that its frames leave by: itself, or what a VLAN device sits on */
+	__u16 vid;      /* of a VLAN-aware bridge's port: the PVID, 0 if it has none; of a VLAN device: its VLAN */
+	__be16 vlan_protocol; /* of the tags that the bridge, or the VLAN device, goes by: 802.1Q or 802.1ad */
 };
 UNDERPASS_SIZE(struct device, 32);
 

@@ -11,6 +11,7 @@
 
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
+#include "bpf/vlan.h"
 
 typedef struct __sk_buff ctx_t;
 
@@ -55,6 +56,43 @@ static __always_inline bool ctx_has_offloaded_tag(const ctx_t *ctx)
 	return ctx->vlan_present;
 }
 
+static __always_inline __be16 ctx_offloaded_protocol(const ctx_t *ctx)
+{
+	return ctx->vlan_proto;
+}
+
+static __always_inline __u16 ctx_offloaded_tci(const ctx_t *ctx)
+{
+	return ctx->vlan_tci;
+}
+
+/* The length that the kernel's bridge would hold against the MTU: a tag that it has beside the bytes does not count,
+ * but one that is payload to it lies in them. */
+static __always_inline __u32 ctx_egress_len(const ctx_t *ctx, const struct packet *pkt)
+{
+	bool payload = ctx->vlan_present && !pkt->strip && !pkt->own_tag && (pkt->ingress->flags & DEVICE_VLAN_AWARE);
+
+	return pkt->len + (payload ? TAG_LEN : 0);
+}
+
+/* The helper moves a tag behind the one that goes beside the bytes: it has to be whole. */
+static __always_inline long ctx_strip_tag(ctx_t *ctx)
+{
+	return bpf_skb_vlan_pop(ctx);
+}
+
+static __always_inline long ctx_push_tag(ctx_t *ctx, __be16 protocol, __u16 tci)
+{
+	return bpf_skb_vlan_push(ctx, protocol, tci);
+}
+
+static __always_inline long ctx_replace_tag(ctx_t *ctx, __be16 protocol, __u16 tci)
+{
+	long result = bpf_skb_vlan_pop(ctx);
+
+	return result ? result : bpf_skb_vlan_push(ctx, protocol, tci);
+}
+
 /* The bridge does not take the host's own frames that were looped back. */
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)
 {
@@ -72,15 +110,26 @@ static __always_inline int ctx_pass(void)
 	return TC_ACT_UNSPEC;
 }
 
+static __always_inline int ctx_drop(void)
+{
+	return TC_ACT_SHOT;
+}
+
+/* A redirect by TC reaches every device. */
+static __always_inline bool ctx_is_reachable(const struct packet *pkt)
+{
+	return true;
+}
+
 /* Sends the frame out of pkt->egress. Towards a peer the packet type was judged against this device's address, and
  * nothing judges it again there, so it is set to what the peer would have found: the frame is for its own address. Mark
  * and priority do not leave the namespace (____dev_forward_skb, skb_scrub_packet). */
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
 	if (!pkt->egress_peer)
-		return bpf_redirect(pkt->egress->ifindex, 0);
+		return bpf_redirect(pkt->egress->out, 0);
 	if (ctx->pkt_type != PACKET_HOST && bpf_skb_change_type(ctx, PACKET_HOST))
-		return ctx_pass();
+		return pkt->rewritten ? ctx_drop() : ctx_pass();
 	ctx->mark = 0;
 	ctx->priority = 0;
 	return bpf_redirect_peer(pkt->egress->ifindex, 0);

@@ -12,6 +12,7 @@
 
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
+#include "bpf/vlan.h"
 
 typedef struct xdp_md ctx_t;
 
@@ -57,6 +58,69 @@ static __always_inline bool ctx_has_offloaded_tag(const ctx_t *ctx)
 	return false;
 }
 
+static __always_inline __be16 ctx_offloaded_protocol(const ctx_t *ctx)
+{
+	return 0;
+}
+
+static __always_inline __u16 ctx_offloaded_tci(const ctx_t *ctx)
+{
+	return 0;
+}
+
+/* A redirect loses in silence what is longer, on the wire, than the MTU of the egress device and a tag. */
+static __always_inline __u32 ctx_egress_len(const ctx_t *ctx, const struct packet *pkt)
+{
+	return pkt->len - (pkt->strip ? TAG_LEN : 0) + (pkt->push ? TAG_LEN : 0);
+}
+
+/* The addresses before the tag. */
+struct addresses {
+	__u8 bytes[2 * ETH_ADDR_LEN];
+};
+
+static __always_inline long ctx_strip_tag(ctx_t *ctx)
+{
+	struct addresses addresses, *at = ctx_data(ctx);
+
+	if ((void *)(at + 1) > ctx_data_end(ctx))
+		return -1;
+	addresses = *at;
+	if (bpf_xdp_adjust_head(ctx, TAG_LEN))
+		return -1;
+	at = ctx_data(ctx);
+	if ((void *)(at + 1) > ctx_data_end(ctx))
+		return -1;
+	*at = addresses;
+	return 0;
+}
+
+static __always_inline long ctx_replace_tag(ctx_t *ctx, __be16 protocol, __u16 tci)
+{
+	struct vlan_tag *tag = ctx_data(ctx) + sizeof(struct addresses);
+
+	if ((void *)(tag + 1) > ctx_data_end(ctx))
+		return -1;
+	tag->protocol = protocol;
+	tag->tci = bpf_htons(tci);
+	return 0;
+}
+
+static __always_inline long ctx_push_tag(ctx_t *ctx, __be16 protocol, __u16 tci)
+{
+	struct addresses addresses, *to;
+
+	if (bpf_xdp_adjust_head(ctx, -TAG_LEN))
+		return -1;
+	to = ctx_data(ctx);
+	/* Cannot be: there was more before. */
+	if ((void *)to + TAG_LEN + sizeof(addresses) > ctx_data_end(ctx))
+		return -1;
+	__builtin_memcpy(&addresses, (void *)to + TAG_LEN, sizeof(addresses));
+	*to = addresses;
+	return ctx_replace_tag(ctx, protocol, tci);
+}
+
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)
 {
 	return false;
@@ -72,10 +136,20 @@ static __always_inline int ctx_pass(void)
 	return XDP_PASS;
 }
 
+static __always_inline int ctx_drop(void)
+{
+	return XDP_DROP;
+}
+
+static __always_inline bool ctx_is_reachable(const struct packet *pkt)
+{
+	return bpf_map_lookup_elem(&tx_ports, &pkt->egress_slot) != NULL;
+}
+
 /* Sends the frame out of pkt->egress, or passes it where no redirect can reach that device. */
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
-	return bpf_redirect_map(&tx_ports, pkt->egress_slot, XDP_PASS);
+	return bpf_redirect_map(&tx_ports, pkt->egress_slot, pkt->rewritten ? XDP_DROP : XDP_PASS);
 }
 
 static __always_inline bool ctx_was_forwarded(int action)

@@ -2,7 +2,7 @@
 /* bridge: where does the kernel's FDB have the destination, and may the frame go there?
  *
  * In: a unicast frame whose source is where the FDB says. Out: pkt->egress and how to reach it, or the reason why the
- * kernel has to take it. Mirrors br_handle_frame_finish, should_deliver and is_skb_forwardable. */
+ * kernel has to take it. Mirrors br_handle_frame_finish and should_deliver. */
 #ifndef UNDERPASS_BPF_STAGES_BRIDGE_H
 #define UNDERPASS_BPF_STAGES_BRIDGE_H
 
@@ -10,9 +10,9 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
-static __always_inline enum verdict bridge(ctx_t *ctx, struct packet *pkt)
+static __always_inline enum verdict bridge(struct packet *pkt)
 {
-	struct fdb_entry *entry = fdb_lookup(pkt->ingress, pkt->destination);
+	struct fdb_entry *entry = fdb_lookup(pkt, pkt->destination);
 
 	if (!entry)
 		return pass(pkt, REASON_DESTINATION_UNKNOWN);
@@ -36,8 +36,6 @@ static __always_inline enum verdict bridge(ctx_t *ctx, struct packet *pkt)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (flags & pkt->ingress->flags & DEVICE_ISOLATED)
 		return pass(pkt, REASON_ISOLATED);
-	if (pkt->len > pkt->egress->max_len && !ctx_is_gso(ctx))
-		return pass(pkt, REASON_TOO_BIG);
 	pkt->egress_peer = (entry->flags & FDB_PEER) && !pkt->overtakes;
 	return CONTINUE;
 }

@@ -1,12 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* emit: a verdict becomes the hook's action, and the frame is counted with its reason. Counting never decides.
  *
- * In: the verdict and its reason; for FORWARD, pkt->egress. A forward that the hook cannot do becomes a pass. */
+ * In: the verdict and its reason; for FORWARD, pkt->egress. A forward that the hook cannot do becomes a pass, or
+ * a drop if the frame was rewritten for it. */
 #ifndef UNDERPASS_BPF_STAGES_EMIT_H
 #define UNDERPASS_BPF_STAGES_EMIT_H
 
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
+
+/* Of a port of a VLAN-aware bridge: by VID too. */
+static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
+{
+	struct vlan_count_key key = {.slot = pkt->ingress_slot, .vid = pkt->vid};
+	struct vlan_counters *of_vlan = bpf_map_lookup_elem(&vlan_counters, &key);
+
+	if (!of_vlan) {
+		struct vlan_counters none = {};
+
+		/* A full map counts no more VLANs. */
+		bpf_map_update_elem(&vlan_counters, &key, &none, BPF_NOEXIST);
+		of_vlan = bpf_map_lookup_elem(&vlan_counters, &key);
+		if (!of_vlan)
+			return;
+	}
+
+	struct counter *counter = pkt->reason == REASON_FORWARDED ? &of_vlan->fast : &of_vlan->slow;
+
+	counter->packets += segments;
+	counter->bytes += pkt->len;
+}
 
 static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 {
@@ -17,15 +40,20 @@ static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 		return;
 	of_device->by_reason[pkt->reason].packets += segments;
 	of_device->by_reason[pkt->reason].bytes += pkt->len;
+	if (pkt->rights)
+		count_vlan(pkt, segments);
 }
 
 static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict verdict)
 {
-	int action = verdict == FORWARD ? ctx_forward(ctx, pkt) : ctx_pass();
+	int action = verdict == FORWARD ? ctx_forward(ctx, pkt) : verdict == DROP ? ctx_drop() : ctx_pass();
 
-	if (verdict == FORWARD)
-		pkt->reason = ctx_was_forwarded(action) ? REASON_FORWARDED : REASON_EGRESS_NOT_READY;
-	if (CTX_LAST_HOOK || pkt->reason == REASON_FORWARDED)
+	if (verdict == FORWARD && ctx_was_forwarded(action))
+		pkt->reason = REASON_FORWARDED;
+	else if (verdict == FORWARD)
+		pkt->reason = pkt->rewritten ? REASON_REWRITE_FAILED : REASON_EGRESS_NOT_READY;
+	/* What passes is counted by the last hook. */
+	if (CTX_LAST_HOOK || pkt->reason == REASON_FORWARDED || pkt->reason == REASON_REWRITE_FAILED)
 		count(ctx, pkt);
 	return action;
 }

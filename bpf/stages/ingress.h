@@ -7,6 +7,7 @@
 #define UNDERPASS_BPF_STAGES_INGRESS_H
 
 #include "bpf/packet.h"
+#include "maps/vlan.h"
 
 /* 01:80:c2:00:00:00 to :0f */
 static __always_inline bool is_link_local(const __u8 *mac)
@@ -22,8 +23,10 @@ static __always_inline enum verdict ingress(struct packet *pkt)
 		return pass(pkt, REASON_NOT_FORWARDING);
 	if (!(flags & DEVICE_INGRESS))
 		return pass(pkt, REASON_LEFT_TO_KERNEL);
-	if (pkt->tagged && (flags & DEVICE_VLAN_UPPERS))
+	if (pkt->own_tag ? pkt->rights & VLAN_UPPER : pkt->tagged && (flags & DEVICE_VLAN_UPPERS))
 		return pass(pkt, REASON_VLAN_UPPER);
+	if ((flags & DEVICE_VLAN_AWARE) && !(pkt->rights & VLAN_FORWARD))
+		return pass(pkt, REASON_VLAN_NOT_READY);
 	if (is_link_local(pkt->destination))
 		return pass(pkt, REASON_MULTICAST);
 	return CONTINUE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* parse: the frame's facts, once. Decides nothing but that a runt is the kernel's.
  *
- * In: the bytes. Out: MACs, whether there is a VLAN tag (in the bytes or beside them), the EtherType behind it, and
- * where that header starts. Mirrors eth_type_trans and skb_vlan_untag. */
+ * In: the bytes. Out: MACs, the outer VLAN tag (in the bytes or beside them), the EtherType behind it, and where that
+ * header starts. Mirrors eth_type_trans and skb_vlan_untag. */
 #ifndef UNDERPASS_BPF_STAGES_PARSE_H
 #define UNDERPASS_BPF_STAGES_PARSE_H
 
@@ -10,16 +10,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "bpf/packet.h"
-
-struct vlan_tag {
-	__be16 tci;
-	__be16 protocol; /* what follows */
-};
-
-static __always_inline bool is_vlan_protocol(__be16 protocol)
-{
-	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
-}
+#include "bpf/vlan.h"
 
 static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
 {
@@ -32,13 +23,19 @@ static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
 	pkt->protocol = eth->h_proto;
 	pkt->network_offset = sizeof(*eth);
 	pkt->tagged = ctx_has_offloaded_tag(ctx);
-	if (!pkt->tagged && is_vlan_protocol(pkt->protocol)) {
-		struct vlan_tag *tag = (void *)(eth + 1);
+	if (pkt->tagged) {
+		pkt->tag_protocol = ctx_offloaded_protocol(ctx);
+		pkt->tci = ctx_offloaded_tci(ctx);
+	} else if (is_vlan_protocol(pkt->protocol)) {
+		struct vlan_tag *tag = (void *)&eth->h_proto;
 
-		if ((void *)(tag + 1) > ctx_data_end(ctx))
+		/* The tag, and the EtherType behind it. */
+		if ((void *)(tag + 1) + sizeof(__be16) > ctx_data_end(ctx))
 			return pass(pkt, REASON_RUNT);
 		pkt->tagged = true;
-		pkt->protocol = tag->protocol;
+		pkt->tag_protocol = tag->protocol;
+		pkt->tci = bpf_ntohs(tag->tci);
+		pkt->protocol = *(__be16 *)(tag + 1);
 		pkt->network_offset += sizeof(*tag);
 	}
 	return CONTINUE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* source: the kernel's learning, watched. Is the frame's source address known to be at the port it came in by?
  *
- * In: source address, port. Out: pkt->from, the source's entry. It runs for every frame, before anything else may end
- * the frame's way: a host that moves often says so by a broadcast, and a stale daemon must not blind us to it.
+ * In: source address, port, VLAN. Out: pkt->from, the source's entry. It runs for every frame, before anything else may
+ * end the frame's way: a host that moves often says so by a broadcast, and a stale daemon must not blind us to it.
  *  - known elsewhere: the kernel is about to move it, so nothing follows the old entry from now on;
  *  - distrusted: the kernel has moved it, or is about to move it back; it sees every frame until that is settled;
  *  - unknown: the kernel learns it.
@@ -12,6 +12,7 @@
 
 #include "bpf/fdb.h"
 #include "bpf/packet.h"
+#include "maps/vlan.h"
 
 /* A group's, or zero: even a static entry does not make it an address. */
 static __always_inline bool is_no_host(const __u8 *mac)
@@ -19,18 +20,27 @@ static __always_inline bool is_no_host(const __u8 *mac)
 	return (mac[0] & 1) || !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
 }
 
-static __always_inline enum verdict source(ctx_t *ctx, struct packet *pkt)
+static __always_inline bool is_learned(const struct packet *pkt)
+{
+	if (!(pkt->ingress->flags & DEVICE_LEARNS))
+		return false;
+	return !(pkt->ingress->flags & DEVICE_VLAN_AWARE) || (pkt->rights & VLAN_LEARNS);
+}
+
+static __always_inline enum verdict source(struct packet *pkt)
 {
 	struct fdb_entry *entry;
 
 	if (is_no_host(pkt->source))
 		return pass(pkt, REASON_SOURCE_INVALID);
-	entry = fdb_lookup(pkt->ingress, pkt->source);
+	if ((pkt->ingress->flags & DEVICE_VLAN_AWARE) && !pkt->rights)
+		return pass(pkt, REASON_NOT_A_MEMBER);
+	entry = fdb_lookup(pkt, pkt->source);
 	if (!entry)
 		return pass(pkt, REASON_SOURCE_UNKNOWN);
 	if (entry->slot != pkt->ingress_slot || (entry->flags & FDB_LOCAL)) {
-		/* A port that does not learn moves nothing, and neither do frames with an address that never moves. */
-		if ((pkt->ingress->flags & DEVICE_LEARNS) && !(entry->flags & (FDB_LOCAL | FDB_STICKY)))
+		/* Where nothing is learned nothing moves, and neither do frames with an address that never moves. */
+		if (is_learned(pkt) && !(entry->flags & (FDB_LOCAL | FDB_STICKY)))
 			entry->distrusted = true;
 		return pass(pkt, REASON_SOURCE_MOVED);
 	}

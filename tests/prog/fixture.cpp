@@ -63,8 +63,9 @@ device record_of(const Port& port, Ifindex index) {
             .bridge = port.bridge,
             .max_len = port.max_len,
             .pulse_ns = kPulse,
+            .out = number(index),
             .vid = port.vid,
-            .reserved = {}};
+            .vlan_protocol = 0};
 }
 
 fdb_key key_of(const MacAddr& mac) {

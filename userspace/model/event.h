@@ -41,6 +41,12 @@ struct FdbGone {
     FdbKey key;
 };
 
+// RTM_NEWVLAN, RTM_DELVLAN: something about the VLANs of the port, or of the bridge itself, changed. They are read
+// anew: not every change is told whole (the old PVID, the states of an MST instance).
+struct VlansChanged {
+    Ifindex index = Ifindex::none;  // of the port or the bridge
+};
+
 // A qdisc, filter or chain of traffic control was made or taken away.
 struct TrafficControlChanged {
     Ifindex index = Ifindex::none;
@@ -54,7 +60,7 @@ struct DriverChanged {
     Ifindex index = Ifindex::none;
 };
 
-using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, TrafficControlChanged,
-                           RulesetChanged, DriverChanged>;
+using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, VlansChanged,
+                           TrafficControlChanged, RulesetChanged, DriverChanged>;
 
 }  // namespace underpass

@@ -45,6 +45,9 @@ struct PortAttributes {
 // A bridge's own attributes: IFLA_INFO_DATA of a "bridge" link. Times in milliseconds.
 struct BridgeAttributes {
     bool vlan_filtering = false;
+    std::uint16_t vlan_protocol = 0x8100;  // EtherType of the tags that it goes by, in host order
+    bool mst = false;                      // states are those of the VLANs, not of the ports
+    bool local_in_vlan_0 = false;          // fdb_local_vlan_0: the host's own addresses are in VLAN 0 only
     bool stp = false;
     std::uint64_t ageing_ms = 300000;
     std::uint64_t forward_delay_ms = 15000;
@@ -53,6 +56,38 @@ struct BridgeAttributes {
     std::set<std::uint16_t> unknown;  // IFLA_BR_* numbers
 
     bool operator==(const BridgeAttributes&) const = default;
+};
+
+// A VLAN device's attributes: IFLA_INFO_DATA of a "vlan" link. Registration protocols (GVRP, MVRP) and bindings are not
+// kept: they send frames of the host's own, or follow in the carrier.
+struct VlanAttributes {
+    Vid id = Vid::none;
+    std::uint16_t protocol = 0x8100;  // EtherType of its tags, in host order
+    bool reorder_header = true;
+    bool maps_priority = false;       // an ingress-qos-map or egress-qos-map is set
+    std::set<std::uint16_t> unknown;  // IFLA_VLAN_* numbers
+
+    bool operator==(const VlanAttributes&) const = default;
+};
+
+// VLANs of a bridge's port that are alike, one after another: BRIDGE_VLANDB_ENTRY.
+struct VlanRange {
+    std::uint16_t first = 0;
+    std::uint16_t last = 0;  // the same for a single one
+    bool untagged = false;
+    PortState state = PortState::forwarding;  // the VLAN's own
+    bool tunnel = false;                      // BRIDGE_VLANDB_ENTRY_TUNNEL_INFO
+    std::set<std::uint16_t> unknown;          // BRIDGE_VLANDB_ENTRY_* numbers; 0: a flag that is not known
+
+    bool operator==(const VlanRange&) const = default;
+};
+
+// All VLANs of a port (or of the bridge itself), in ascending order.
+struct PortVlans {
+    Vid pvid = Vid::none;
+    std::vector<VlanRange> ranges;
+
+    bool operator==(const PortVlans&) const = default;
 };
 
 // A network device: an RTM_NEWLINK message of family AF_UNSPEC.
@@ -76,6 +111,7 @@ struct Link {
     bool xdp_generic = false;          // there is one in generic mode
     std::optional<BridgeAttributes> bridge;
     std::optional<PortAttributes> port;
+    std::optional<VlanAttributes> vlan;
 
     bool operator==(const Link&) const = default;
 };
@@ -154,6 +190,9 @@ struct Netfilter {
 struct Host {
     std::map<Ifindex, Link> links;
     std::map<FdbKey, FdbRecord> fdb;
+    std::map<Ifindex, PortVlans> vlans;  // of ports of bridges; kept whether or not the bridge filters by them
+    // VIDs whose tagged frames, in the bridge's protocol, a VLAN device on the port takes, wherever that device is.
+    std::map<Ifindex, std::set<Vid>> vlan_uppers;
     std::map<Ifindex, DriverFacts> drivers;
     std::map<Ifindex, TrafficControl> traffic_control;
     Netfilter netfilter;

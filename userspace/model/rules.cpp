@@ -151,7 +151,7 @@ std::optional<MacAddr> right_peer(const Host& host, const Link& link) {
 
 device device_record(const Host& host, const Link& bridge, const Link& link, const PortPlan& plan, bool bridge_fast) {
     device record{};
-    record.ifindex = number(link.index);
+    record.ifindex = record.out = number(link.index);
     record.bridge = number(bridge.index);
     record.flags = DEVICE_PRESENT;
     const BridgeAttributes attributes = bridge.bridge.value_or(BridgeAttributes{});

@@ -12,6 +12,7 @@
 
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/vlan.h"
 #include "model/host.h"
 
 namespace underpass {
@@ -30,14 +31,18 @@ struct Selection {
 struct PortPlan {
     Ifindex index = Ifindex::none;
     std::string name;
-    std::string refusal;          // why the port is left to the kernel; empty: it goes fast
-    bool xdp = false;             // the XDP program as well as the TC program, which every port of the bridge has
-    bool xdp_target = false;      // an XDP redirect reaches it without loss
-    std::optional<MacAddr> peer;  // address of the device behind it, where bpf_redirect_peer to it is right
-    std::string why;              // why this hook
-    std::string cost;             // what it takes away; empty: nothing
-    std::string xdp_refusal;      // why not XDP; empty if it is, or was not asked for
-    device record{};              // for the devices map; flags 0 where the port is refused as a whole
+    std::string refusal;            // why the port is left to the kernel; empty: it goes fast
+    bool xdp = false;               // the XDP program as well as the TC program, which every port of the bridge has
+    bool xdp_target = false;        // an XDP redirect reaches it without loss
+    std::optional<MacAddr> peer;    // address of the device behind it, where bpf_redirect_peer to it is right
+    std::string why;                // why this hook
+    std::string cost;               // what it takes away; empty: nothing
+    std::string xdp_refusal;        // why not XDP; empty if it is, or was not asked for
+    device record{};                // for the devices map; flags 0 where the port is refused as a whole
+    Ifindex below = Ifindex::none;  // the device that runs the programs: the port, or what a VLAN device sits on
+    port_vlans vlans{};             // for the port_vlans map, on a VLAN-aware bridge
+    // VLANs of a VLAN-aware bridge's port that are left to the kernel: "5", "10-20" -> why.
+    std::map<std::string, std::string> vlan_refusals;
 
     Hook hook() const { return !refusal.empty() ? Hook::kernel : xdp ? Hook::xdp : Hook::tc; }
 };

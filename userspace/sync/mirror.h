@@ -16,6 +16,7 @@ struct Dirty {
     bool ruleset = false;               // the packet filter is to be read again
     std::set<Ifindex> probe;            // drivers to be asked again
     std::set<Ifindex> traffic_control;  // devices whose filters are to be read again
+    std::set<Ifindex> vlans;            // ports whose VLANs are to be read again
     std::set<FdbKey> fdb;
 };
 
@@ -46,6 +47,7 @@ private:
     void take(const PortGone& event);
     void take(const FdbChanged& event);
     void take(const FdbGone& event);
+    void take(const VlansChanged& event);
     void take(const TrafficControlChanged& event);
     void take(const RulesetChanged& event);
     void take(const DriverChanged& event);
