@@ -26,11 +26,16 @@ bpf_tc_hook clsact_hook(std::uint32_t ifindex) {
     return hook;
 }
 
+tag_change opposite(tag_change change) {
+    if (change == TAG_KEPT) return TAG_KEPT;
+    return change == TAG_PUSHED ? TAG_POPPED : TAG_PUSHED;
+}
+
 }  // namespace
 
-BareRedirect::BareRedirect(Hook hook, std::uint32_t one, std::uint32_t two) {
-    attach(hook, one, two);
-    attach(hook, two, one);
+BareRedirect::BareRedirect(Hook hook, std::uint32_t one, std::uint32_t two, tag_change change) {
+    attach(hook, one, two, change);
+    attach(hook, two, one, opposite(change));
 }
 
 BareRedirect::~BareRedirect() {
@@ -41,10 +46,11 @@ BareRedirect::~BareRedirect() {
     }
 }
 
-void BareRedirect::attach(Hook hook, std::uint32_t from, std::uint32_t to) {
+void BareRedirect::attach(Hook hook, std::uint32_t from, std::uint32_t to, tag_change change) {
     const std::unique_ptr<bench_bare, decltype(&bench_bare__destroy)> programs(bench_bare__open(), bench_bare__destroy);
     if (!programs) throw_errno(errno, "open the bare redirect");
     programs->rodata->egress_ifindex = to;
+    programs->rodata->change = change;
     if (const int result = bench_bare__load(programs.get()); result != 0) throw_errno(result, "load the bare redirect");
     if (hook == Hook::xdp) {
         const std::uint32_t zero = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The limit, attached: every frame that comes in by one of two ports goes out by the other, with no lookup at all.
+// The limit, attached: every frame that comes in by one of two ports goes out by the other, with no lookup at all;
+// as it is, or with the VLAN tag put on or taken off.
 //
 // Made in a thread in the ports' network namespace; gone with the object.
 #pragma once
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/bpf/tag_change.h"
 #include "loader/fd.h"
 
 namespace underpass::bench {
@@ -20,12 +22,13 @@ inline const char* name(Hook hook) {
 
 class BareRedirect {
 public:
-    BareRedirect(Hook hook, std::uint32_t one, std::uint32_t two);
+    // `change` on the way from `one` to `two`, and its opposite on the way back.
+    BareRedirect(Hook hook, std::uint32_t one, std::uint32_t two, tag_change change = TAG_KEPT);
     BareRedirect(BareRedirect&&) = delete;
     ~BareRedirect();
 
 private:
-    void attach(Hook hook, std::uint32_t from, std::uint32_t to);
+    void attach(Hook hook, std::uint32_t from, std::uint32_t to, tag_change change);
 
     std::vector<Fd> links_;
     std::vector<std::uint32_t> clsact_;  // devices whose clsact qdisc is ours, where the kernel has no TC links

@@ -6,6 +6,7 @@
 #include <linux/ip.h>
 #include <linux/udp.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -20,15 +21,8 @@ struct Head {
     iphdr ip;
     udphdr udp;
 } __attribute__((packed));
-static_assert(sizeof(Head) <= TEMPLATE_WRITTEN);
+static_assert(sizeof(Head) + TAG_BYTES <= TEMPLATE_WRITTEN);
 static_assert(offsetof(Head, udp) == FLOW_PORT_OFFSET);
-
-void set_mac(unsigned char* mac, Side side, std::uint16_t host) {
-    const auto high = static_cast<unsigned char>(host >> 8);
-    const auto low = static_cast<unsigned char>(host);
-    const unsigned char bytes[ETH_ALEN] = {0x02, 0x55, 0x42, static_cast<unsigned char>(side), high, low};
-    std::memcpy(mac, bytes, sizeof(bytes));
-}
 
 std::uint32_t address(Side side, std::uint16_t host) {
     return htonl((10U << 24) | (static_cast<std::uint32_t>(side) << 16) | host);
@@ -43,14 +37,39 @@ std::uint16_t ip_checksum(const iphdr& ip) {
     return static_cast<std::uint16_t>(~sum);
 }
 
+// Behind the addresses a tag, if there is a VID.
+frame_template template_of(const Head& head, std::uint16_t vid) {
+    constexpr std::size_t kAddresses = std::size_t{2} * ETH_ALEN;
+    const std::uint16_t tag[] = {htons(ETH_P_8021Q), htons(vid)};
+    static_assert(sizeof(tag) == TAG_BYTES);
+    unsigned char from[sizeof(head)];
+    std::memcpy(from, &head, sizeof(head));
+    unsigned char bytes[sizeof(frame_template)] = {};
+    unsigned char* to = std::copy_n(from, kAddresses, bytes);
+    if (vid != 0) {
+        std::memcpy(to, tag, sizeof(tag));
+        to += sizeof(tag);
+    }
+    std::copy(from + kAddresses, from + sizeof(from), to);
+    frame_template frame;
+    std::memcpy(&frame, bytes, sizeof(frame));
+    return frame;
+}
+
 }  // namespace
 
-std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes) {
+std::array<unsigned char, 6> mac_of(Side side, std::uint16_t host) {
+    const auto high = static_cast<unsigned char>(host >> 8);
+    const auto low = static_cast<unsigned char>(host);
+    return {0x02, 0x55, 0x42, static_cast<unsigned char>(side), high, low};
+}
+
+std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes, std::uint16_t vid) {
     std::vector<frame_template> frames(pairs);
     for (std::uint16_t host = 0; host < pairs; host++) {
         Head head = {};
-        set_mac(head.eth.h_source, from, host);
-        set_mac(head.eth.h_dest, other(from), host);
+        std::ranges::copy(mac_of(from, host), head.eth.h_source);
+        std::ranges::copy(mac_of(other(from), host), head.eth.h_dest);
         head.eth.h_proto = htons(ETH_P_IP);
         head.ip.version = 4;
         head.ip.ihl = sizeof(iphdr) / 4;
@@ -65,7 +84,7 @@ std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint
         // whatever the port.
         head.udp.dest = htons(kDiscardPort);
         head.udp.len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr) - sizeof(iphdr)));
-        std::memcpy(&frames[host], &head, sizeof(head));
+        frames[host] = template_of(head, vid);
     }
     return frames;
 }

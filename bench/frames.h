@@ -5,6 +5,7 @@
 // MACs are the bench's own, and the sink counts no others.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -12,13 +13,20 @@
 
 namespace underpass::bench {
 
+// Of a side, wherever there is no reason for another number.
+inline constexpr std::uint16_t kHosts = 1024;
+
 enum class Side : std::uint8_t { left = 1, right = 2 };
 
 inline Side other(Side side) {
     return side == Side::left ? Side::right : Side::left;
 }
 
-// IPv4 and UDP from host n of `from` to host n of the other side, for n in 0..pairs-1. `frame_bytes` without FCS.
-std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes);
+std::array<unsigned char, 6> mac_of(Side side, std::uint16_t host);
+
+// IPv4 and UDP from host n of `from` to host n of the other side, for n in 0..pairs-1. `frame_bytes` without FCS and
+// without a tag; with a VID, the frames have an 802.1Q tag and are TAG_BYTES longer.
+std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes,
+                                       std::uint16_t vid = 0);
 
 }  // namespace underpass::bench

@@ -26,10 +26,11 @@ struct SkeletonDeleter {
 using GeneratorSkeleton = std::unique_ptr<bench_generator, SkeletonDeleter>;
 
 struct GeneratorOptions {
-    std::uint32_t ifindex = 0;  // where the frames leave
-    std::uint16_t frame_bytes = 60;
-    std::uint16_t flows = 1;   // UDP source ports, one more at each round of the templates
-    std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
+    std::uint32_t ifindex = 0;       // where the frames leave
+    std::uint16_t frame_bytes = 60;  // the tag included
+    bool tagged = false;             // the templates have a VLAN tag
+    std::uint16_t flows = 1;         // UDP source ports, one more at each round of the templates
+    std::uint32_t batch = 64;        // frames between two flushes; a veth's ring has 256 places
 };
 
 class Generator {

@@ -7,24 +7,17 @@
 //   udp-small                64-byte UDP frames, as fast as one sender makes them (TC)
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <vector>
 
 #include "bench/report.h"
+#include "bench/runner.h"
 
 namespace underpass::bench {
-
-struct L2Options {
-    int runs = 5;  // of each side
-    std::chrono::milliseconds time{1000};
-    std::vector<std::string> cases;  // empty: all
-    std::vector<std::string> hooks;  // empty: both
-};
 
 const std::vector<std::string>& l2_cases();
 
 // Progress goes to standard error.
-Report run_l2(const L2Options& options);
+Report run_l2(const RunOptions& options);
 
 }  // namespace underpass::bench

@@ -30,12 +30,11 @@ const std::vector<double>* samples_of(const Row& row, const std::string& side) {
     return found == row.samples.end() || found->second.empty() ? nullptr : &found->second;
 }
 
-std::string cell(const Row& row, const std::string& side) {
-    const auto* samples = samples_of(row, side);
+std::string cell(const std::vector<double>* samples, const std::string& unit) {
     if (samples == nullptr) return "-";
     const auto [low, high] = std::minmax_element(samples->begin(), samples->end());
-    if (samples->size() == 1) return human(*low, row.unit);
-    return fmt::format("{} ({}..{})", human(median(*samples), row.unit), human(*low, row.unit), human(*high, row.unit));
+    if (samples->size() == 1) return human(*low, unit);
+    return fmt::format("{} ({}..{})", human(median(*samples), unit), human(*low, unit), human(*high, unit));
 }
 
 std::string ratio(const Row& row, const std::string& above, const std::string& below) {
@@ -45,7 +44,34 @@ std::string ratio(const Row& row, const std::string& above, const std::string& b
     return fmt::format("{:.2f}", median(*one) / median(*two));
 }
 
+bool same_block(const Row& one, const Row& two) {
+    return one.scenario == two.scenario && one.case_name == two.case_name && one.hook == two.hook;
+}
+
+bool has_tag_limit(const std::vector<Row>& rows, const Row& block) {
+    return std::ranges::any_of(
+        rows, [&](const Row& row) { return same_block(row, block) && samples_of(row, kTagLimit) != nullptr; });
+}
+
+// Figures of the sides, then the ratios between them; `last` are those of the limit that changes the tag.
+std::string line(const std::vector<std::string>& columns, const std::vector<std::string>& last) {
+    std::string text = fmt::format("  {:<24} {:<10} {:<26} {:<26} {:<26} {:>9} {:>8}", columns[0], columns[1],
+                                   columns[2], columns[3], columns[4], columns[5], columns[6]);
+    if (!last.empty()) text += fmt::format("   {:<26} {:>12}", last[0], last[1]);
+    text.erase(text.find_last_not_of(' ') + 1);
+    return text + '\n';
+}
+
 }  // namespace
+
+const std::vector<std::string>& all_sides() {
+    static const std::vector<std::string> sides = [] {
+        std::vector<std::string> all = kSides;
+        all.emplace_back(kTagLimit);
+        return all;
+    }();
+    return sides;
+}
 
 RunFacts facts_of_this_run(int argc, char** argv) {
     RunFacts facts;
@@ -83,35 +109,77 @@ void Report::add(const std::string& scenario, const std::string& case_name, cons
     row->samples[side].push_back(value);
 }
 
-std::string Report::table() const {
-    std::string text;
-    std::vector<std::string> shown;
-    for (const auto& first : rows_) {
-        const std::string title = fmt::format("{}: {}, hook {}", first.scenario, first.case_name, first.hook);
-        if (std::find(shown.begin(), shown.end(), title) != shown.end()) continue;
-        shown.push_back(title);
-        text += fmt::format("\n{}\n  {:<24} {:<10} {:<26} {:<26} {:<26} {:>9} {:>8}\n", title, "", "unit", "kernel",
-                            "underpass", "limit", "up/kernel", "up/limit");
-        for (const auto& row : rows_)
-            if (row.scenario == first.scenario && row.case_name == first.case_name && row.hook == first.hook)
-                text += fmt::format("  {:<24} {:<10} {:<26} {:<26} {:<26} {:>9} {:>8}\n", row.metric, row.unit,
-                                    cell(row, "kernel"), cell(row, "underpass"), cell(row, "limit"),
-                                    ratio(row, "underpass", "kernel"), ratio(row, "underpass", "limit"));
+std::map<std::string, std::vector<double>> Report::to_baseline(const Row& row) const {
+    std::map<std::string, std::vector<double>> ratios;
+    if (row.case_name == baseline_) return ratios;
+    const auto base = std::ranges::find_if(rows_, [&](const Row& other) {
+        return other.case_name == baseline_ && other.scenario == row.scenario && other.hook == row.hook &&
+               other.metric == row.metric;
+    });
+    if (base == rows_.end()) return ratios;
+    for (const auto& [side, samples] : row.samples) {
+        // Without a tag to change there is one limit.
+        const auto* below = samples_of(*base, side == kTagLimit ? "limit" : side);
+        if (below == nullptr) continue;
+        for (std::size_t i = 0; i < std::min(samples.size(), below->size()); i++)
+            if ((*below)[i] != 0) ratios[side].push_back(samples[i] / (*below)[i]);
+    }
+    return ratios;
+}
+
+std::string Report::block(const Row& first) const {
+    const bool tag = has_tag_limit(rows_, first);
+    using Columns = std::vector<std::string>;
+    const auto last = [&](const std::string& figure, const std::string& ratio) {
+        return tag ? Columns{figure, ratio} : Columns{};
+    };
+    std::string text = fmt::format("\n{}: {}, hook {}\n", first.scenario, first.case_name, first.hook);
+    text += line({"", "unit", "kernel", "underpass", "limit", "up/kernel", "up/limit"},
+                 last("limit, tag changed", "up/limit,tag"));
+    for (const auto& row : rows_) {
+        if (!same_block(row, first)) continue;
+        const auto figure = [&](const std::string& side) { return cell(samples_of(row, side), row.unit); };
+        text += line({row.metric, row.unit, figure("kernel"), figure("underpass"), figure("limit"),
+                      ratio(row, "underpass", "kernel"), ratio(row, "underpass", "limit")},
+                     last(figure(kTagLimit), ratio(row, "underpass", kTagLimit)));
+        const auto ratios = to_baseline(row);
+        if (ratios.empty()) continue;
+        const auto to = [&](const std::string& side) {
+            const auto found = ratios.find(side);
+            return cell(found == ratios.end() ? nullptr : &found->second, {});
+        };
+        text += line({"  to " + baseline_, "ratio", to("kernel"), to("underpass"), to("limit"), "", ""},
+                     last(to(kTagLimit), ""));
     }
     return text;
 }
 
+std::string Report::table() const {
+    std::string text;
+    for (auto row = rows_.begin(); row != rows_.end(); ++row)
+        if (std::none_of(rows_.begin(), row, [&](const Row& before) { return same_block(before, *row); }))
+            text += block(*row);
+    if (!note_.empty()) text += fmt::format("\n{}\n", note_);
+    return text;
+}
+
 nlohmann::json Report::json(const RunFacts& facts) const {
-    const nlohmann::json run = {
+    nlohmann::json run = {
         {"command", facts.command}, {"kernel", facts.kernel}, {"cpu", facts.cpu}, {"time", facts.time}};
+    if (!note_.empty()) run["note"] = note_;
     nlohmann::json list = nlohmann::json::array();
     for (const auto& row : rows_) {
         nlohmann::json entry = {{"scenario", row.scenario}, {"case", row.case_name}, {"hook", row.hook},
                                 {"metric", row.metric},     {"unit", row.unit},      {"run", run}};
-        for (const auto& side : kSides) {
+        for (const auto& side : all_sides()) {
             const auto* samples = samples_of(row, side);
+            if (samples == nullptr && side == kTagLimit) continue;
             entry[side] = samples != nullptr ? nlohmann::json(median(*samples)) : nlohmann::json();
             entry["samples"][side] = samples != nullptr ? nlohmann::json(*samples) : nlohmann::json::array();
+        }
+        for (const auto& [side, ratios] : to_baseline(row)) {
+            entry["baseline"] = baseline_;
+            entry["to_baseline"][side] = median(ratios);
         }
         list.push_back(std::move(entry));
     }

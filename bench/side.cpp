@@ -12,12 +12,31 @@
 #include <stdexcept>
 
 #include "bench/process.h"
+#include "bench/report.h"
 
 namespace underpass::bench {
 
 namespace {
 
 constexpr double kFastShare = 0.95;
+
+// What changes on the way from the left wire to the right one.
+tag_change change_of(const std::optional<WireVlans>& vlans) {
+    if (!vlans || vlans->left == vlans->right) return TAG_KEPT;
+    return vlans->right == WireKind::trunk ? TAG_PUSHED : TAG_POPPED;
+}
+
+FastAndSlow counted_by_daemon(const Topology& topology) {
+    const auto status = nlohmann::json::parse(run_underpass(topology, {"status", "--json"}));
+    FastAndSlow counted;
+    for (const auto& bridge : status.at("bridges"))
+        for (const auto& port : bridge.at("ports")) {
+            counted.fast += port.at("fast").at("packets").get<std::uint64_t>();
+            for (const auto& [reason, counter] : port.at("slow").items())
+                counted.slow[reason] += counter.at("packets").get<std::uint64_t>();
+        }
+    return counted;
+}
 
 }  // namespace
 
@@ -30,18 +49,23 @@ std::string run_underpass(const Topology& topology, const std::vector<std::strin
     return std::move(finished.output);
 }
 
-Contender::Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook)
-    : topology_(topology), underpass_(side == "underpass") {
-    if (underpass_) run_underpass(topology, {"up", kBridge, "--hook", name(hook)});
-    if (side == "limit")
+Contender::Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook) : topology_(topology) {
+    if (side == "underpass" && topology.vlans() && !topology.filtering()) {
+        planted_ = std::make_unique<Planted>(topology, hook);
+    } else if (side == "underpass") {
+        run_underpass(topology, {"up", kBridge, "--hook", name(hook)});
+        daemon_ = true;
+    } else if (side == "limit" || side == kTagLimit) {
+        const tag_change change = side == kTagLimit ? change_of(topology.vlans()) : TAG_KEPT;
         topology.bridge().run([&] {
             bare_ = std::make_unique<BareRedirect>(hook, topology.end(ports, Side::left).port,
-                                                   topology.end(ports, Side::right).port);
+                                                   topology.end(ports, Side::right).port, change);
         });
+    }
 }
 
 Contender::~Contender() {
-    if (!underpass_) return;
+    if (!daemon_) return;
     try {
         run_underpass(topology_, {"down"}, false);
     } catch (const std::exception& error) {
@@ -50,21 +74,13 @@ Contender::~Contender() {
 }
 
 void Contender::require_fast() const {
-    if (!underpass_) return;
-    const auto status = nlohmann::json::parse(run_underpass(topology_, {"status", "--json"}));
-    std::uint64_t fast = 0, all = 0;
-    std::map<std::string, std::uint64_t> slow;
-    for (const auto& bridge : status.at("bridges"))
-        for (const auto& port : bridge.at("ports")) {
-            fast += port.at("fast").at("packets").get<std::uint64_t>();
-            for (const auto& [reason, counter] : port.at("slow").items())
-                slow[reason] += counter.at("packets").get<std::uint64_t>();
-        }
-    all = fast;
-    for (const auto& [reason, count] : slow) all += count;
-    if (static_cast<double>(fast) < kFastShare * static_cast<double>(all))
+    if (!daemon_ && !planted_) return;
+    const FastAndSlow counted = planted_ ? planted_->counted() : counted_by_daemon(topology_);
+    std::uint64_t all = counted.fast;
+    for (const auto& [reason, count] : counted.slow) all += count;
+    if (static_cast<double>(counted.fast) < kFastShare * static_cast<double>(all))
         throw std::runtime_error(fmt::format("only {} of {} frames went fast, so this would measure the kernel ({})",
-                                             fast, all, fmt::join(slow, ", ")));
+                                             counted.fast, all, fmt::join(counted.slow, ", ")));
 }
 
 }  // namespace underpass::bench

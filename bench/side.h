@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// One of the three sides of a comparison, set up on a topology's bridge while the object lives: the kernel's bridge
-// alone, Underpass, or the limit (a bare redirect that looks nothing up).
+// One of the sides of a comparison, set up on a topology's bridge while the object lives: the kernel's bridge
+// alone, Underpass, or a limit (a bare redirect that looks nothing up; limit_tag changes the VLAN tag as the bridge has
+// to). Where the kernel has no VLAN filtering, Underpass on a topology with VLANs is its programs alone (planted.h).
 #pragma once
 
 #include <memory>
@@ -8,14 +9,15 @@
 #include <string>
 
 #include "bench/bare.h"
+#include "bench/planted.h"
 #include "bench/topology.h"
 
 namespace underpass::bench {
 
 class Contender {
 public:
-    // `side` is one of kSides; the limit joins the two ports of this kind. Throws std::runtime_error with Underpass's
-    // own words if it refuses.
+    // `side` is one of kSides, or kTagLimit on a topology with VLANs; a limit joins the two ports of this kind.
+    // Throws std::runtime_error with Underpass's own words if it refuses.
     Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook);
     Contender(Contender&&) = delete;
     ~Contender();
@@ -26,7 +28,8 @@ public:
 
 private:
     const Topology& topology_;
-    bool underpass_ = false;
+    bool daemon_ = false;
+    std::unique_ptr<Planted> planted_;
     std::unique_ptr<BareRedirect> bare_;
 };
 

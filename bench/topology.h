@@ -9,6 +9,9 @@
 // It goes with the object; what a killed run left is removed first. Wires carry frames as a NIC's wire would, with the
 // offloads off that break it, and whole frames go in and out by XDP. Containers have addresses and a stack with all its
 // offloads.
+//
+// With VLANs, the bridge is VLAN-aware and either wire an access port or a trunk of the one VLAN of the bench; where
+// the kernel has no VLAN filtering, it is a plain bridge for its ports alone (see planted.h).
 #pragma once
 
 #include <chrono>
@@ -27,9 +30,22 @@ inline constexpr const char* kBridge = "ubench-br";
 
 enum class Ports { wires, containers, both };
 
+// An access port has frames of the VLAN untagged, a trunk has them tagged.
+enum class WireKind { access, trunk };
+struct WireVlans {
+    WireKind left, right;
+
+    WireKind of(Side side) const { return side == Side::left ? left : right; }
+};
+
+// Whether bridges of this kernel have VLAN filtering. Makes one, in a namespace of its own, to know.
+bool kernel_filters_vlans();
+
 class Topology {
 public:
     explicit Topology(Ports ports);
+    // Wires only. `lab`: its name, so that several are there at once. `filtering`: what kernel_filters_vlans() said.
+    Topology(const std::string& lab, const WireVlans& vlans, bool filtering);
 
     // A port's other end: its namespace, and the ifindex of either device in its own namespace.
     struct End {
@@ -41,11 +57,18 @@ public:
     const lab::Namespace& bridge() const { return network_.space("host"); }
     // Throws std::out_of_range if the topology has none.
     const End& end(Ports kind, Side side) const { return (kind == Ports::wires ? wires_ : containers_).at(side); }
+    const std::optional<WireVlans>& vlans() const { return vlans_; }
+    // With VLANs: whether the kernel's own bridge goes by them.
+    bool filtering() const { return filtering_; }
     // Of a container.
     static std::string address(Side side) { return side == Side::left ? "10.66.0.1" : "10.66.0.2"; }
 
 private:
+    void find_ends(Ports ports);
+
     lab::Network network_;
+    std::optional<WireVlans> vlans_;
+    bool filtering_ = false;
     std::map<Side, End> wires_, containers_;
 };
 
@@ -53,7 +76,7 @@ private:
 // bridge (and whatever mirrors it) before a measurement.
 class Traffic {
 public:
-    // Forward: from left to right, at `cpu`.
+    // Forward: from left to right, at `cpu`. `frame_bytes` without a tag: a trunk's frames are longer by it.
     Traffic(const Topology& topology, std::uint16_t frame_bytes, std::uint16_t pairs, std::uint16_t flows, int cpu);
 
     // One frame from every host of both sides, twice: the first makes the bridge learn it, and Underpass, which by then
@@ -64,6 +87,7 @@ public:
         double seconds = 0;
         std::uint64_t sent = 0;
         std::uint64_t received = 0;  // at the right
+        std::uint64_t tagged = 0;    // of those
         double busy_seconds = 0;     // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);

@@ -85,4 +85,27 @@ public:
     }
 };
 
+// A hash whose values have one copy per CPU.
+template <class Key, class Value>
+requires std::is_trivially_copyable_v<Key> && std::is_trivially_copyable_v<Value>
+class PerCpuHash : public RawMap {
+public:
+    using RawMap::RawMap;
+
+    // Each key with one value per possible CPU; `cpus` is libbpf's number of them.
+    std::vector<std::pair<Key, std::vector<Value>>> entries(std::size_t cpus) const {
+        static_assert(sizeof(Value) % 8 == 0, "the kernel lays the copies out in multiples of 8 bytes");
+        std::vector<std::byte> keys, values;
+        const std::size_t count = read_all(keys, sizeof(Key), values, cpus * sizeof(Value));
+        std::vector<std::pair<Key, std::vector<Value>>> result(count);
+        for (std::size_t i = 0; i < count; i++) {
+            __builtin_memcpy(&result[i].first, keys.data() + i * sizeof(Key), sizeof(Key));
+            result[i].second.resize(cpus);
+            __builtin_memcpy(result[i].second.data(), values.data() + i * cpus * sizeof(Value), cpus * sizeof(Value));
+        }
+        return result;
+    }
+    std::error_code erase(const Key& key) const { return remove(&key); }
+};
+
 }  // namespace underpass

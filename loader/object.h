@@ -17,6 +17,7 @@
 #include "maps/counters.h"
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/vlan.h"
 
 struct bpf_object;
 
@@ -68,6 +69,9 @@ public:
     Map<fdb_key, fdb_entry> fdb;
     Map<std::uint32_t, std::uint32_t> tx_ports;
     PerCpuArray<device_counters> counters;
+    Map<std::uint32_t, struct port_vlans> port_vlans;
+    Map<vlan_upper_key, std::uint32_t> vlan_uppers;
+    PerCpuHash<vlan_count_key, struct vlan_counters> vlan_counters;
     std::uint32_t fdb_size = 0;
     Heartbeat heartbeat;
 

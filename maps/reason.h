@@ -33,7 +33,8 @@
 	X(TOO_BIG, "too-big", "is longer than the MTU of the port of its destination allows")                          \
 	X(IP_INVALID, "ip-invalid", "br_netfilter would check, trim or drop it")                                       \
 	X(SOURCE_INVALID, "source-invalid", "its source is a group or nobody: the kernel drops it")                    \
-	X(NOT_A_MEMBER, "not-a-member", "the port it came in by is not in its VLAN, or has no PVID for it")            \
+	X(NOT_A_MEMBER, "not-a-member",                                                                                \
+	  "its VLAN is none of the port it came in by, or blocked there; or it has no tag and the port no PVID")       \
 	X(VLAN_NOT_READY, "vlan-not-ready",                                                                            \
 	  "its VLAN is not forwarding at the port it came in by, or is left to the kernel there")                      \
 	X(EGRESS_NOT_A_MEMBER, "egress-not-a-member",                                                                  \

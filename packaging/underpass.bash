@@ -139,10 +139,10 @@ _underpass() {
     case $command in
     '') flags="check up down status run lab --help --version" ;;
     check) flags="--hook --json --help" devices="$(_underpass_devices bridge) $(_underpass_devices brport)" ;;
-    up) flags="--hook --all --json --help" devices=$(_underpass_devices bridge) ;;
+    up) flags="--hook --all --rxvlan-off --json --help" devices=$(_underpass_devices bridge) ;;
     down) flags="--json --help" devices=$(_underpass_devices bridge) ;;
-    status) flags="--json --help" ;;
-    run) flags="--config --all --hook --help" ;;
+    status) flags="--vlans --json --help" ;;
+    run) flags="--config --all --hook --rxvlan-off --help" ;;
     lab) flags="up down show exec test graph models init schema --help" ;;
     "lab "*)
         _underpass_lab "$current" "${command#lab }" "$i"

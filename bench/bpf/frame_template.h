@@ -12,6 +12,7 @@ enum {
 	TEMPLATE_SLOTS = 65536, /* templates at most */
 	FLOW_PORT_OFFSET = 34,  /* UDP source port, network order, after Ethernet and an IPv4 head without options */
 	FLOW_PORT_BASE = 1024,  /* of the first flow, host order */
+	TAG_BYTES = 4,          /* a VLAN tag, which all that follows lies behind */
 };
 
 struct frame_template {
@@ -21,6 +22,7 @@ struct frame_template {
 struct sink_count {
 	__u64 frames;
 	__u64 bytes;
+	__u64 tagged; /* of the frames: with an 802.1Q tag in their bytes */
 };
 
 #endif

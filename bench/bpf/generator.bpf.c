@@ -16,6 +16,7 @@
 
 const volatile __u32 egress_ifindex;
 const volatile __u32 template_count = 1;
+const volatile __u32 flow_port_offset = FLOW_PORT_OFFSET;
 const volatile __u32 flow_count = 1; /* UDP source ports, one after another at each round of the templates */
 
 __u64 frames_sent;
@@ -52,7 +53,7 @@ int bench_generate(struct xdp_md *ctx)
 	for (int i = 0; i < TEMPLATE_WRITTEN / 8; i++)
 		to[i] = from->words[i];
 	*(__u32 *)&to[TEMPLATE_WRITTEN / 8] = (__u32)from->words[TEMPLATE_WRITTEN / 8];
-	*(__be16 *)(data + FLOW_PORT_OFFSET) = bpf_htons(FLOW_PORT_BASE + flow);
+	*(__be16 *)(data + flow_port_offset) = bpf_htons(FLOW_PORT_BASE + flow);
 
 	if (++index >= template_count) {
 		index = 0;
@@ -77,6 +78,7 @@ int bench_sink(struct xdp_md *ctx)
 		return XDP_DROP;
 	count->frames++;
 	count->bytes += (__u64)(ctx->data_end - ctx->data);
+	count->tagged += eth->h_proto == bpf_htons(ETH_P_8021Q);
 	return XDP_DROP;
 }
 

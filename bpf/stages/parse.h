@@ -29,8 +29,8 @@ static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
 	} else if (is_vlan_protocol(pkt->protocol)) {
 		struct vlan_tag *tag = (void *)&eth->h_proto;
 
-		/* The tag, and the EtherType behind it. */
-		if ((void *)(tag + 1) + sizeof(__be16) > ctx_data_end(ctx))
+		/* The kernel wants two bytes behind the inner EtherType as well. */
+		if ((void *)(tag + 1) + 2 * sizeof(__be16) > ctx_data_end(ctx))
 			return pass(pkt, REASON_RUNT);
 		pkt->tagged = true;
 		pkt->tag_protocol = tag->protocol;

@@ -24,7 +24,10 @@ static __always_inline bool is_learned(const struct packet *pkt)
 {
 	if (!(pkt->ingress->flags & DEVICE_LEARNS))
 		return false;
-	return !(pkt->ingress->flags & DEVICE_VLAN_AWARE) || (pkt->rights & VLAN_LEARNS);
+	if (!(pkt->ingress->flags & DEVICE_VLAN_AWARE))
+		return true;
+	/* The bridge does not get what a VLAN device takes. */
+	return (pkt->rights & VLAN_LEARNS) && !(pkt->own_tag && (pkt->rights & VLAN_UPPER));
 }
 
 static __always_inline enum verdict source(struct packet *pkt)

@@ -30,7 +30,9 @@ static __always_inline enum verdict upper(struct packet *pkt)
 
 	pkt->ingress_slot = *slot;
 	pkt->ingress = bpf_map_lookup_elem(&devices, &pkt->ingress_slot);
-	if (!pkt->ingress || !(pkt->ingress->flags & DEVICE_PRESENT) || pkt->ingress->out != below) {
+	/* The slot may be another's by now. */
+	if (!pkt->ingress || !(pkt->ingress->flags & DEVICE_PRESENT) || pkt->ingress->out != below ||
+	    pkt->ingress->vid != key.vid || pkt->ingress->vlan_protocol != key.protocol) {
 		pkt->ingress_slot = 0;
 		return pass(pkt, REASON_NOT_OURS);
 	}

@@ -238,6 +238,22 @@ std::string text(const lab::PortOptions& options) {
     return text;
 }
 
+std::string text(const lab::BridgeOptions& options) {
+    std::string text;
+    if (options.vlan_filtering) text += fmt::format(" vlan_filtering {}", *options.vlan_filtering ? "on" : "off");
+    if (options.vlan_protocol) text += fmt::format(" vlan_protocol {:#06x}", *options.vlan_protocol);
+    if (options.mst) text += fmt::format(" mst {}", *options.mst ? "on" : "off");
+    return text;
+}
+
+std::string in_vlan(Vid vid) {
+    return vid == Vid::none ? std::string() : fmt::format(" vlan {}", number(vid));
+}
+
+std::string port_or_bridge(const std::optional<std::size_t>& port) {
+    return port ? fmt::format("port {}", *port) : std::string("the bridge");
+}
+
 const char* text(lab::FdbKind kind) {
     switch (kind) {
         case lab::FdbKind::dynamic: return "dynamic";
@@ -250,8 +266,8 @@ const char* text(lab::FdbKind kind) {
 
 }  // namespace
 
-MacAddr bridge_mac() {
-    return mac(0x0fff);
+MacAddr bridge_mac(std::size_t bridge) {
+    return mac(static_cast<std::uint16_t>(0x0fff - bridge));
 }
 MacAddr port_mac(std::size_t port) {
     return mac(static_cast<std::uint16_t>(0x0100 + port));
@@ -273,20 +289,42 @@ std::string describe(const Step& step) {
             },
             [](const SetPort& set) { return fmt::format("port {} set{}", set.port, text(set.options)); },
             [](const SetUp& set) { return fmt::format("port {} {}", set.port, set.up ? "up" : "down"); },
-            [](const Join& join) { return fmt::format("port {} joins", join.port); },
+            [](const Join& join) { return fmt::format("port {} joins bridge {}", join.port, join.bridge); },
             [](const Leave& leave) { return fmt::format("port {} leaves", leave.port); },
             [](const SetMtu& set) { return fmt::format("port {} mtu {}", set.port, set.mtu); },
             [](const SetMac& set) { return fmt::format("port {} address {}", set.port, set.mac.text()); },
             [](const SetFdb& set) {
-                return fmt::format("fdb {} port {} {}", set.mac.text(), set.port, text(set.kind));
+                return fmt::format("fdb {} port {} {}{}", set.mac.text(), set.port, text(set.kind), in_vlan(set.vid));
             },
-            [](const DeleteFdb& gone) { return fmt::format("fdb delete {} port {}", gone.mac.text(), gone.port); },
+            [](const DeleteFdb& gone) {
+                return fmt::format("fdb delete {} port {}{}", gone.mac.text(), gone.port, in_vlan(gone.vid));
+            },
             [](const FlushFdb& flush) {
                 return flush.port ? fmt::format("fdb flush port {}", *flush.port) : std::string("fdb flush");
             },
             [](const AddLocal& add) { return fmt::format("fdb {} local at the bridge", add.mac.text()); },
             [](const SetBridgeUp& set) { return fmt::format("bridge {}", set.up ? "up" : "down"); },
             [](const SetBridgeNetfilter& set) { return fmt::format("br_netfilter {}", set.on ? "on" : "off"); },
+            [](const SetBridge& set) { return fmt::format("bridge {} set{}", set.bridge, text(set.options)); },
+            [](const AddVlan& add) {
+                return fmt::format("{}{}{}{}", port_or_bridge(add.port), in_vlan(add.vid),
+                                   add.flags.pvid ? " pvid" : "", add.flags.untagged ? " untagged" : "");
+            },
+            [](const DeleteVlan& gone) {
+                return fmt::format("{} no more{}", port_or_bridge(gone.port), in_vlan(gone.vid));
+            },
+            [](const SetVlanState& set) {
+                return fmt::format("port {}{} state {}", set.port, in_vlan(set.vid), name(set.state));
+            },
+            [](const SetMsti& set) { return fmt::format("tree {} for{}", set.instance, in_vlan(set.vid)); },
+            [](const SetMstState& set) {
+                return fmt::format("port {} tree {} state {}", set.port, set.instance, name(set.state));
+            },
+            [](const CreateVlanDevice& create) {
+                return fmt::format("port {} is made on {}:{}{}", create.port, port_or_bridge(create.lower),
+                                   in_vlan(create.vid), create.service ? " 802.1ad" : "");
+            },
+            [](const DeleteVlanDevice& gone) { return fmt::format("port {} is deleted", gone.port); },
             [](const CatchUp&) { return std::string("catch up"); },
         },
         step);

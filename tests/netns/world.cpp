@@ -20,11 +20,17 @@ namespace underpass::test {
 
 namespace {
 
-constexpr const char* kBridge = "br0";
+constexpr const char* kBridge = "br0";   // the first
 constexpr std::uint32_t kFarMtu = 3000;  // longer frames than any port takes can be sent
 
+std::string bridge_name(std::size_t bridge) {
+    return fmt::format("br{}", bridge);
+}
 std::string port_name(std::size_t port) {
-    return fmt::format("p{}", port);
+    return fmt::format("{}{}", port < kMostPorts ? "p" : "v", port);
+}
+std::string port_or_bridge(const std::optional<std::size_t>& port) {
+    return port ? port_name(*port) : kBridge;
 }
 std::string far_name(std::size_t port) {
     return fmt::format("f{}", port);
@@ -39,12 +45,13 @@ lab::Spec world_spec(const std::string& hook) {
     spec.nodes = {lab::quiet_node("host"), lab::quiet_node("far")};
     lab::Node &host = spec.nodes[0], &far = spec.nodes[1];
     const bool wire = hook == "xdp";
+    // First, so that no other pair has one index at both ends: the kernel tells of such a carrier a second later.
+    spec.links.push_back({.ends = {{{"far", kMarkerFrom}, {"far", kMarkerTo}}}, .wire = wire});
     for (std::size_t i = 0; i < kMostPorts; i++) {
         host.interfaces.push_back({.name = port_name(i), .mac = port_mac(i)});
         far.interfaces.push_back({.name = far_name(i), .mac = far_mac(i), .mtu = kFarMtu});
         spec.links.push_back({.ends = {{{"host", port_name(i)}, {"far", far_name(i)}}}, .wire = wire});
     }
-    spec.links.push_back({.ends = {{{"far", kMarkerFrom}, {"far", kMarkerTo}}}, .wire = wire});
     return spec;
 }
 
@@ -60,30 +67,34 @@ World::World(Net& net, const std::string& name, const std::string& hook)
     if (!hook.empty()) daemon_.emplace(start_daemon(host_, {"--all", "--hook", hook}));
 }
 
-void World::begin(std::size_t ports) {
-    ports_ = ports;
+void World::begin(const Scenario& scenario) {
     host_.run([&] {
-        lab::create_bridge(kBridge, {.mac = bridge_mac()});
-        for (std::size_t i = 0; i < kMostPorts; i++) {
+        for (std::size_t i = 0; i < scenario.bridges; i++) {
+            lab::create_bridge(bridge_name(i), {.mac = bridge_mac(i)});
+            lab::set_up(bridge_name(i));
+        }
+        for (std::size_t i = 0; i < scenario.ports; i++) {
             lab::set_mtu(port_name(i), kUsualMtu);
             lab::set_mac(port_name(i), port_mac(i));
             lab::set_up(port_name(i));
-            if (i < ports) lab::set_master(port_name(i), kBridge);
+            if (scenario.joined) lab::set_master(port_name(i), kBridge);
         }
-        lab::set_up(kBridge);
-        for (std::size_t i = 0; i < ports; i++) lab::wait_until_running(port_name(i));
+        for (std::size_t i = 0; i < scenario.ports; i++) lab::wait_until_running(port_name(i));
     });
     far_.run([&] {
-        for (std::size_t i = 0; i < ports; i++) lab::wait_until_running(far_name(i));
+        for (std::size_t i = 0; i < scenario.ports; i++) lab::wait_until_running(far_name(i));
     });
-    bridge_socket_.emplace(host_, kBridge);
+    for (std::size_t i = 0; i < scenario.bridges; i++) bridge_sockets_.emplace_back(host_, bridge_name(i));
     catch_up();
     for (FrameSocket& socket : far_sockets_) socket.discard();
 }
 
 void World::end() {
-    bridge_socket_.reset();
-    host_.run([] { lab::delete_link(kBridge); });
+    bridge_sockets_.clear();
+    while (!vlan_devices_.empty()) remove(vlan_devices_.begin()->first);
+    host_.run([] {
+        for (std::size_t i = 0; i < kMostBridges; i++) lab::delete_link(bridge_name(i));
+    });
 }
 
 std::string World::apply(const Step& step) {
@@ -101,12 +112,16 @@ void World::do_step(const Step& step) {
             [&](const Send& one) { send(one); },
             [&](const SetPort& set) { host_.run([&] { lab::set_port(port_name(set.port), set.options); }); },
             [&](const SetUp& set) { set_up(set.port, set.up); },
-            [&](const Join& join) { host_.run([&] { lab::set_master(port_name(join.port), kBridge); }); },
-            [&](const Leave& leave) { host_.run([&] { lab::clear_master(port_name(leave.port)); }); },
+            [&](const Join& one) { join(one.port, one.bridge); },
+            [&](const Leave& one) { leave(one.port); },
             [&](const SetMtu& set) { host_.run([&] { lab::set_mtu(port_name(set.port), set.mtu); }); },
             [&](const SetMac& set) { host_.run([&] { lab::set_mac(port_name(set.port), set.mac); }); },
-            [&](const SetFdb& set) { host_.run([&] { lab::set_fdb(port_name(set.port), set.mac, set.kind); }); },
-            [&](const DeleteFdb& gone) { host_.run([&] { lab::delete_fdb(port_name(gone.port), gone.mac); }); },
+            [&](const SetFdb& set) {
+                host_.run([&] { lab::set_fdb(port_name(set.port), set.mac, set.kind, set.vid); });
+            },
+            [&](const DeleteFdb& gone) {
+                host_.run([&] { lab::delete_fdb(port_name(gone.port), gone.mac, gone.vid); });
+            },
             [&](const FlushFdb& flush) {
                 host_.run([&] {
                     if (flush.port)
@@ -123,13 +138,29 @@ void World::do_step(const Step& step) {
                         lab::set_sysctl(std::string("bridge/bridge-nf-call-") + tables, set.on ? "1" : "0");
                 });
             },
+            [&](const SetBridge& set) { host_.run([&] { lab::set_bridge(bridge_name(set.bridge), set.options); }); },
+            [&](const AddVlan& add) {
+                host_.run([&] { lab::add_bridge_vlan(port_or_bridge(add.port), add.vid, add.flags, !add.port); });
+            },
+            [&](const DeleteVlan& gone) {
+                host_.run([&] { lab::delete_bridge_vlan(port_or_bridge(gone.port), gone.vid, !gone.port); });
+            },
+            [&](const SetVlanState& set) {
+                host_.run([&] { lab::set_vlan_state(port_name(set.port), set.vid, set.state); });
+            },
+            [&](const SetMsti& set) { host_.run([&] { lab::set_msti(kBridge, set.vid, set.instance); }); },
+            [&](const SetMstState& set) {
+                host_.run([&] { lab::set_mst_state(port_name(set.port), set.instance, set.state); });
+            },
+            [&](const CreateVlanDevice& device) { create(device); },
+            [&](const DeleteVlanDevice& gone) { remove(gone.port); },
             [&](const CatchUp&) { catch_up(); },
         },
         step);
 }
 
 void World::send(const Send& send) {
-    const FrameSocket& socket = send.port ? far_sockets_[*send.port] : *bridge_socket_;
+    const FrameSocket& socket = send.port ? far_sockets_[*send.port] : bridge_sockets_.front();
     // A device without a carrier, or one too small at its other end, refuses the frame or loses it, as it happens: what
     // counts is what comes out.
     [[maybe_unused]] const auto ignored = ::send(socket.fd(), send.frame.data(), send.frame.size(), 0);
@@ -147,8 +178,50 @@ void World::settle() {
 
 void World::set_up(std::size_t port, bool up) {
     host_.run([&] { up ? lab::set_up(port_name(port)) : lab::set_down(port_name(port)); });
+    const auto device = vlan_devices_.find(port);
+    if (device != vlan_devices_.end()) {
+        if (device->second) wait_for_carrier(host_, port_name(port), up);
+        return;
+    }
     wait_for_carrier(host_, port_name(port), up);
     wait_for_carrier(far_, far_name(port), up);
+    // VLAN devices on it go down and come up with it.
+    for (const auto& [upper, lower] : vlan_devices_)
+        if (lower == port) wait_for_carrier(host_, port_name(upper), is_up(host_, port_name(upper)));
+}
+
+// What comes in by a port is not the host's: nobody listens there.
+void World::join(std::size_t port, std::size_t bridge) {
+    host_.run([&] { lab::set_master(port_name(port), bridge_name(bridge)); });
+    vlan_sockets_.erase(port);
+}
+
+void World::leave(std::size_t port) {
+    host_.run([&] { lab::clear_master(port_name(port)); });
+    if (vlan_devices_.contains(port)) vlan_sockets_.try_emplace(port, host_, port_name(port));
+}
+
+void World::create(const CreateVlanDevice& device) {
+    const std::string name = port_name(device.port);
+    host_.run([&] { lab::create_vlan(name, port_or_bridge(device.lower), device.vid, device.service); });
+    vlan_devices_.emplace(device.port, device.lower);
+    vlan_sockets_.try_emplace(device.port, host_, name);
+    host_.run([&] { lab::set_up(name); });  // refused if what it is on is down
+    if (device.lower) wait_for_carrier(host_, name, true);
+}
+
+void World::remove(std::size_t vlan_device) {
+    vlan_sockets_.erase(vlan_device);
+    vlan_devices_.erase(vlan_device);
+    host_.run([&] { lab::delete_link(port_name(vlan_device)); });
+}
+
+bool World::is_up(const lab::Namespace& where, const std::string& device) {
+    return where.run([&] {
+        NetlinkSocket route(NETLINK_ROUTE);
+        const auto link = get_link(route, lab::ifindex(device));
+        return link && (link->flags & IFF_UP) != 0;
+    });
 }
 
 // The kernel tells a bridge of a port's carrier a moment later; until it has, worlds may differ.
@@ -179,7 +252,8 @@ void World::collect(Output& output) {
         for (Frame& frame : socket.receive(milliseconds(0))) output[socket.device()].push_back(std::move(frame));
     };
     for (FrameSocket& socket : far_sockets_) take(socket);
-    if (bridge_socket_) take(*bridge_socket_);
+    for (FrameSocket& socket : bridge_sockets_) take(socket);
+    for (auto& [port, socket] : vlan_sockets_) take(socket);
 }
 
 std::set<std::string> World::fdb() const {

@@ -2,9 +2,11 @@
 // One bridge of a scenario and everything around it, in namespaces of its own: the plain kernel's world, or one in
 // which Underpass runs. The same steps are done in several worlds, and what comes out is compared.
 //
-//   far namespace   f0 ... f7          sockets that send and receive whole frames
-//                    |      |          (veth)
-//   host namespace  p0 ... p7  [br0]   and the host itself, by a socket at br0
+//   far namespace   f0 ... f7                     sockets that send and receive whole frames
+//                    |      |                     (veth)
+//   host namespace  p0 ... p7   [br0]   [br1]     and the host itself, by sockets at the bridges and
+//                    |            |               at those VLAN devices that are no ports
+//                    v8 ... v10 (VLAN devices)
 //
 // Whoever calls apply() has to stay on one CPU: the kernel queues what is on its way by CPU, so a frame that is sent
 // afterwards through a pair of devices of its own arrives when all that was sent before it has.
@@ -24,7 +26,7 @@
 
 namespace underpass::test {
 
-// What came out, by device: "f0" to "f7", and "br0" for what the host got.
+// What came out, by device: "f0" to "f7", and "br0", "br1", "v8" ... for what the host got.
 using Output = std::map<std::string, std::vector<Frame>>;
 
 class World {
@@ -32,8 +34,8 @@ public:
     // `hook`: "tc" or "xdp", with Underpass on every bridge; empty: the plain kernel.
     World(Net& net, const std::string& name, const std::string& hook);
 
-    // A fresh bridge with so many ports, all up and forwarding, or none.
-    void begin(std::size_t ports);
+    // Fresh bridges, and so many ports, all up and forwarding, or none.
+    void begin(const Scenario& scenario);
     void end();
 
     // Empty, or why the kernel refused it. A frame that was sent has come out wherever it does.
@@ -56,6 +58,11 @@ private:
     void settle();
     void do_step(const Step& step);
     void set_up(std::size_t port, bool up);
+    void join(std::size_t port, std::size_t bridge);
+    void leave(std::size_t port);
+    void create(const CreateVlanDevice& device);
+    void remove(std::size_t vlan_device);
+    static bool is_up(const lab::Namespace& where, const std::string& device);
     static void wait_for_carrier(const lab::Namespace& where, const std::string& device, bool carrier);
     void catch_up() const;
 
@@ -64,10 +71,11 @@ private:
     const lab::Namespace& host_;
     const lab::Namespace& far_;
     std::vector<FrameSocket> far_sockets_;
-    std::optional<FrameSocket> bridge_socket_;
-    std::vector<FrameSocket> marker_sockets_;  // where a marker is sent, and where it arrives
+    std::vector<FrameSocket> bridge_sockets_;
+    std::map<std::size_t, std::optional<std::size_t>> vlan_devices_;  // that are there, and what they are on
+    std::map<std::size_t, FrameSocket> vlan_sockets_;                 // of those that are no ports
+    std::vector<FrameSocket> marker_sockets_;                         // where a marker is sent, and where it arrives
     std::optional<Child> daemon_;
-    std::size_t ports_ = 0;
 };
 
 }  // namespace underpass::test

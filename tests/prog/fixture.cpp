@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "prog/fixture.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::uint32_t kFdbSize = 1024;
 constexpr std::uint64_t kSecond = 1000000000ULL;
+constexpr std::uint32_t kUpperIfindex = 2000;   // and on: of VLAN devices, which only the maps know
 constexpr std::uint64_t kPulse = 60 * kSecond;  // longer than any case takes
 
 std::uint64_t now_ns() {
@@ -57,20 +59,27 @@ Fd attach(int program, Ifindex device) {
     return link;
 }
 
-device record_of(const Port& port, Ifindex index) {
-    return {.ifindex = number(index),
+device record_of(const Port& port, std::uint32_t index, Ifindex out) {
+    return {.ifindex = index,
             .flags = port.flags,
             .bridge = port.bridge,
             .max_len = port.max_len,
             .pulse_ns = kPulse,
-            .out = number(index),
+            .out = number(out),
             .vid = port.vid,
-            .vlan_protocol = 0};
+            .vlan_protocol = htons(port.vlan_protocol)};
 }
 
-fdb_key key_of(const MacAddr& mac) {
-    fdb_key key = {.bridge = kBridge, .vid = 0, .mac = {}};
-    std::copy(mac.bytes.begin(), mac.bytes.end(), key.mac);
+port_vlans packed(const std::map<std::uint16_t, std::uint8_t>& rights) {
+    port_vlans vlans = {};
+    for (const auto& [vid, of_vid] : rights)
+        vlans.word[vid / VLAN_VIDS_PER_WORD] |= std::uint64_t{of_vid} << (vid % VLAN_VIDS_PER_WORD * VLAN_BITS_PER_VID);
+    return vlans;
+}
+
+fdb_key key_of(const Host& host) {
+    fdb_key key = {.bridge = kBridge, .vid = host.vid, .mac = {}};
+    std::copy(host.mac.bytes.begin(), host.mac.bytes.end(), key.mac);
     return key;
 }
 
@@ -103,6 +112,15 @@ std::string text(const Counted& counted) {
     return result;
 }
 
+std::string text(const CountedVlans& counted) {
+    std::string result;
+    for (const auto& [what, count] : counted)
+        result += "slot " + std::to_string(what.first) + " VID " + std::to_string(what.second) + ": " +
+                  std::to_string(count.fast.first) + " fast, " + std::to_string(count.fast.second) + " bytes, " +
+                  std::to_string(count.slow.first) + " slow, " + std::to_string(count.slow.second) + " bytes\n";
+    return result;
+}
+
 LoadedPrograms::LoadedPrograms()
     : where_(net_.make("host")),
       in_(where_.run([] { return make_device("in"); })),
@@ -122,52 +140,101 @@ void LoadedPrograms::beat(Beat beat) {
         throw_errno(errno, "write the heartbeat");
 }
 
-void LoadedPrograms::set(const World& world) {
-    const lab::Inside inside(where_);  // the map of redirect targets looks devices up
+void LoadedPrograms::set_ports(const World& world) {
     const std::uint32_t place = number(in_) % DEVICE_INDEX_SIZE;
     check(programs_.device_index.update(place, world.place == Place::empty ? 0 : kInSlot));
-    check(programs_.devices.update(kInSlot, record_of(world.in, world.place == Place::of_another ? out_ : in_)));
-    check(programs_.devices.update(kOutSlot, record_of(world.out, out_)));
+    const Ifindex in = world.place == Place::of_another ? out_ : in_;
+    check(programs_.devices.update(kInSlot, record_of(world.in, number(in), in)));
+    check(programs_.devices.update(kOutSlot, record_of(world.out, number(out_), out_)));
+    check(programs_.port_vlans.update(kInSlot, packed(world.in.rights)));
+    check(programs_.port_vlans.update(kOutSlot, packed(world.out.rights)));
     check(programs_.tx_ports.erase(kOutSlot));
     if (world.out_takes_xdp) check(programs_.tx_ports.update(kOutSlot, number(out_)));
+}
+
+void LoadedPrograms::set_upper(std::uint32_t slot, const Upper& upper, bool takes_xdp) {
+    const Ifindex below = device_in(upper.below);
+    const Ifindex out = device_in(upper.elsewhere ? kInSlot + kOutSlot - upper.below : upper.below);
+    check(programs_.devices.update(slot, record_of(upper.port, kUpperIfindex + slot, out)));
+    const vlan_upper_key key = {.ifindex = number(below),
+                                .protocol = htons(upper.port.vlan_protocol),
+                                .vid = upper.listed_vid != 0 ? upper.listed_vid : upper.port.vid};
+    check(programs_.vlan_uppers.update(key, slot));
+    if (takes_xdp) check(programs_.tx_ports.update(slot, number(out)));
+}
+
+void LoadedPrograms::set_fdb(const World& world) {
     for (const auto& [key, entry] : programs_.fdb.entries()) check(programs_.fdb.erase(key));
     const std::uint64_t now = now_ns();
-    for (const auto& [mac, known] : world.fdb)
-        check(programs_.fdb.update(key_of(mac), {.slot = known.slot,
-                                                 .flags = known.flags,
-                                                 .distrusted = known.distrusted,
-                                                 .reserved = {},
-                                                 .shown_ns = shown_ns(known.shown, now)}));
-    for (std::uint32_t slot = 0; slot <= kEmptySlot; slot++) check(programs_.counters.clear(slot, possible_cpus()));
+    for (const auto& [host, known] : world.fdb)
+        check(programs_.fdb.update(key_of(host), {.slot = known.slot,
+                                                  .flags = known.flags,
+                                                  .distrusted = known.distrusted,
+                                                  .reserved = {},
+                                                  .shown_ns = shown_ns(known.shown, now)}));
+}
+
+void LoadedPrograms::clear_counters() {
+    for (std::uint32_t slot = 0; slot < kSlots; slot++) check(programs_.counters.clear(slot, possible_cpus()));
+    for (const auto& [key, values] : programs_.vlan_counters.entries(possible_cpus()))
+        check(programs_.vlan_counters.erase(key));
+}
+
+void LoadedPrograms::set(const World& world) {
+    const lab::Inside inside(where_);  // the map of redirect targets looks devices up
+    for (const auto& [key, slot] : programs_.vlan_uppers.entries()) check(programs_.vlan_uppers.erase(key));
+    for (const std::uint32_t slot : {kUpperSlot, kOtherUpperSlot}) {
+        check(programs_.devices.update(slot, {}));
+        check(programs_.tx_ports.erase(slot));
+    }
+    set_ports(world);
+    for (const auto& [slot, upper] : world.uppers) set_upper(slot, upper, world.out_takes_xdp);
+    set_fdb(world);
+    clear_counters();
     beat(world.beat);
 }
 
-Ran LoadedPrograms::run(On hook, const Case& each) const {
+Ran LoadedPrograms::run(On hook, const Frame& frame, const Gso& gso) const {
     const lab::Inside inside(where_);
-    return hook == On::xdp ? run_xdp(program_fd(xdp_, PROGRAM_XDP), each.frame, in_)
-                           : run_tc(programs_.tc_fd(), each.frame, in_, each.gso);
+    return hook == On::xdp ? run_xdp(program_fd(xdp_, PROGRAM_XDP), frame, in_)
+                           : run_tc(programs_.tc_fd(), frame, in_, gso);
 }
 
-std::map<MacAddr, Known> LoadedPrograms::fdb() const {
-    std::map<MacAddr, Known> result;
+std::map<Host, Known> LoadedPrograms::fdb() const {
+    std::map<Host, Known> result;
     const std::uint64_t now = now_ns();
     for (const auto& [key, entry] : programs_.fdb.entries()) {
         MacAddr mac;
         std::copy(std::begin(key.mac), std::end(key.mac), mac.bytes.begin());
-        result[mac] = {.slot = entry.slot,
-                       .flags = entry.flags,
-                       .distrusted = entry.distrusted != 0,
-                       .shown = entry.shown_ns == 0                   ? Shown::never
-                                : now - entry.shown_ns >= kPulse      ? Shown::long_ago
-                                : now - entry.shown_ns >= kSecond / 2 ? Shown::a_while_ago
-                                                                      : Shown::just_now};
+        result[{mac, key.vid}] = {.slot = entry.slot,
+                                  .flags = entry.flags,
+                                  .distrusted = entry.distrusted != 0,
+                                  .shown = entry.shown_ns == 0                   ? Shown::never
+                                           : now - entry.shown_ns >= kPulse      ? Shown::long_ago
+                                           : now - entry.shown_ns >= kSecond / 2 ? Shown::a_while_ago
+                                                                                 : Shown::just_now};
     }
+    return result;
+}
+
+CountedVlans LoadedPrograms::counted_vlans() const {
+    CountedVlans result;
+    const auto add = [](std::pair<std::uint64_t, std::uint64_t>& sum, const counter& count) {
+        sum.first += count.packets;
+        sum.second += count.bytes;
+    };
+    for (const auto& [key, values] : programs_.vlan_counters.entries(possible_cpus()))
+        for (const auto& of_cpu : values) {
+            FastAndSlow& of_vlan = result[{key.slot, key.vid}];
+            add(of_vlan.fast, of_cpu.fast);
+            add(of_vlan.slow, of_cpu.slow);
+        }
     return result;
 }
 
 Counted LoadedPrograms::counted() const {
     Counted result;
-    for (std::uint32_t slot = 0; slot <= kEmptySlot; slot++)
+    for (std::uint32_t slot = 0; slot < kSlots; slot++)
         for (const auto& of_cpu : programs_.counters.lookup(slot, possible_cpus()))
             for (std::uint32_t reason = 0; reason < REASON_SLOTS; reason++) {
                 const counter& count = of_cpu.by_reason[reason];

@@ -21,8 +21,14 @@ namespace underpass::test {
 
 // {slot, reason} -> what was counted, zeros left out.
 using Counted = std::map<std::pair<std::uint32_t, std::uint32_t>, std::pair<std::uint64_t, std::uint64_t>>;
+// {slot, VID} -> frames and bytes, fast and slow.
+struct FastAndSlow {
+    std::pair<std::uint64_t, std::uint64_t> fast, slow;
+};
+using CountedVlans = std::map<std::pair<std::uint32_t, std::uint32_t>, FastAndSlow>;
 // A line for each.
 std::string text(const Counted& counted);
+std::string text(const CountedVlans& counted);
 
 // As `status` names it.
 const char* reason_name(std::uint32_t reason);
@@ -42,12 +48,18 @@ public:
 
     // Writes the maps; counters start from zero.
     void set(const World& world);
-    Ran run(On hook, const Case& each) const;
-    // The FDB of kBridge and VID 0, read back.
-    std::map<MacAddr, Known> fdb() const;
+    Ran run(On hook, const Frame& frame, const Gso& gso = {}) const;
+    // The FDB of kBridge, read back.
+    std::map<Host, Known> fdb() const;
     Counted counted() const;
+    CountedVlans counted_vlans() const;
 
 private:
+    Ifindex device_in(std::uint32_t slot) const { return slot == kInSlot ? in_ : out_; }
+    void set_ports(const World& world);
+    void set_upper(std::uint32_t slot, const Upper& upper, bool takes_xdp);
+    void set_fdb(const World& world);
+    void clear_counters();
     void beat(Beat beat);
 
     Net net_;

@@ -27,9 +27,16 @@ std::vector<Case> source_cases() {
          .frame = plain(),
          .reason = REASON_SOURCE_UNKNOWN,
          .given = [](World& world) { world.in.bridge = kOtherBridge; }},
-        {.description = "a source that is known with another VID only",
+        {.description = "a source that is known in a VLAN, on a bridge without",
          .frame = plain(),
          .reason = REASON_SOURCE_UNKNOWN,
+         .given =
+             [](World& world) {
+                 world.fdb.erase(kFrom);
+                 world.fdb[{kFrom, 1}] = {.slot = kInSlot};
+             }},
+        {.description = "a PVID says nothing on a bridge without VLANs",
+         .frame = plain(),
          .given = [](World& world) { world.in.vid = 5; }},
         {.description = "a source whose own entry is distrusted",
          .frame = plain(),
@@ -98,7 +105,7 @@ std::vector<Case> source_cases() {
          .reason = REASON_SOURCE_INVALID,
          .given =
              [](World& world) {
-                 world.fdb[{{3, 0, 0, 0, 0, 1}}] = {.slot = kInSlot};
+                 world.fdb[MacAddr{{3, 0, 0, 0, 0, 1}}] = {.slot = kInSlot};
              }},
         {.description = "nobody's address as a source, though the FDB has it",
          .frame = Ethernet{.destination = kTo, .source = {}} / IPv4{} / UDP{} / Payload{18},

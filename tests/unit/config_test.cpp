@@ -42,6 +42,9 @@ TEST(Config, GoodFiles) {
         {"all: true\nhook: xdp\n", {.all = kXdp}},
         {"all: false\nhook: xdp\n", {}},
         {"all: true\nhook: tc\nbridges: [{name: br0, hook: auto}]\n", {.all = kTc, .bridges = {{"br0", kAutomatic}}}},
+        {"rxvlan_off: true\n", {.rxvlan_off = true}},
+        {"rxvlan_off: no\n", {}},
+        {"rxvlan_off: true\nbridges: [br0]\n", {.bridges = {{"br0", kAutomatic}}, .rxvlan_off = true}},
         {"fdb_size: 1\n", {}, 1},
         {"fdb_size: 16777216\n", {}, 16777216},
     };
@@ -61,7 +64,7 @@ TEST(Config, BadFiles) {
     const std::vector<Row> rows = {
         {"bridge: [br0]\n", {"/etc/c.yaml:1:1: ", "unknown key 'bridge'", "nearest: 'bridges'"}},
         {"all: true\n  \nfdb-size: 5\n", {"/etc/c.yaml:3:1: ", "unknown key 'fdb-size'", "nearest: 'fdb_size'"}},
-        {"hok: tc\n", {"/etc/c.yaml:1:1: ", "nearest: 'hook'", "known: bridges, all, hook, fdb_size"}},
+        {"hok: tc\n", {"/etc/c.yaml:1:1: ", "nearest: 'hook'", "known: bridges, all, hook, rxvlan_off, fdb_size"}},
         {"bridges:\n  - name: br0\n    hok: tc\n", {"/etc/c.yaml:3:5: ", "'hok'", "nearest: 'hook'", "name, hook"}},
         {"bridges: br0\n", {"/etc/c.yaml:1:10: ", "must be a list"}},
         {"bridges:\n", {"/etc/c.yaml:", "must be a list"}},
@@ -79,6 +82,9 @@ TEST(Config, BadFiles) {
         {"bridges: [{name: br0, hook: XDP}]\n", {"/etc/c.yaml:1:29: ", "'XDP' is no hook"}},
         {"all: maybe\n", {"/etc/c.yaml:1:6: ", "expected true or false"}},
         {"all: [true]\n", {"/etc/c.yaml:1:6: ", "expected true or false"}},
+        {"rxvlan: off\n", {"/etc/c.yaml:1:1: ", "unknown key 'rxvlan'", "nearest: 'rxvlan_off'"}},
+        {"rxvlan_off: eth0\n", {"/etc/c.yaml:1:13: ", "expected true or false"}},
+        {"bridges: [{name: br0, rxvlan_off: true}]\n", {"/etc/c.yaml:1:23: ", "unknown key 'rxvlan_off'"}},
         {"fdb_size: many\n", {"/etc/c.yaml:1:11: ", "expected a number of entries"}},
         {"fdb_size: 1.5\n", {"/etc/c.yaml:1:11: ", "expected a number of entries"}},
         {"fdb_size: -1\n", {"/etc/c.yaml:1:11: ", ""}},

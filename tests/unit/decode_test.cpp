@@ -7,6 +7,7 @@
 #include <linux/genetlink.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/if_vlan.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -25,6 +26,7 @@
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
 #include "netlink/decode_nftables.h"
+#include "netlink/decode_vlan.h"
 #include "netlink/netdev.h"
 #include "netlink/netfilter.h"
 
@@ -48,6 +50,9 @@ bool operator==(const FdbChanged& a, const FdbChanged& b) {
 }
 bool operator==(const FdbGone& a, const FdbGone& b) {
     return a.key == b.key;
+}
+bool operator==(const VlansChanged& a, const VlansChanged& b) {
+    return a.index == b.index;
 }
 bool operator==(const TrafficControlChanged& a, const TrafficControlChanged& b) {
     return a.index == b.index;
@@ -133,6 +138,14 @@ Message bridge_device(const std::function<void(Message&)>& data) {
     return message;
 }
 
+Message vlan_device(const std::function<void(Message&)>& data) {
+    Message message(RTM_NEWLINK, link_header(AF_UNSPEC, 20));
+    message.text(IFLA_IFNAME, "eth1.10").u32(IFLA_MTU, 1500).u32(IFLA_LINK, 11).nest(IFLA_LINKINFO, [&](Message& info) {
+        info.text(IFLA_INFO_KIND, "vlan").nest(IFLA_INFO_DATA, data);
+    });
+    return message;
+}
+
 Message port_change(const std::function<void(Message&)>& attributes, unsigned type = RTM_NEWLINK) {
     Message message(type, link_header(AF_BRIDGE, 11));
     message.text(IFLA_IFNAME, "eth1")
@@ -151,6 +164,43 @@ Message fdb(unsigned type, std::uint16_t state, std::uint8_t flags, int ifindex 
     Message message(type, header);
     message.mac(NDA_LLADDR, mac(1)).u32(NDA_MASTER, 10);
     return message;
+}
+
+Message vlan_message(unsigned type, std::uint32_t index, std::uint8_t family = AF_BRIDGE) {
+    return {type, br_vlan_msg{.family = family, .ifindex = index}};
+}
+
+void put_vlan_info(Message& entry, std::uint16_t flags, std::uint16_t vid) {
+    const bridge_vlan_info info{flags, vid};
+    entry.put(BRIDGE_VLANDB_ENTRY_INFO, &info, sizeof(info));
+}
+
+// An access VLAN that is the PVID, then a tagged range of which the first VLANs block.
+Message port_vlans() {
+    Message message = vlan_message(RTM_NEWVLAN, 11);
+    message
+        .nest(BRIDGE_VLANDB_ENTRY | NLA_F_NESTED,
+              [](Message& m) {
+                  put_vlan_info(m, BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, 1);
+                  m.u8(BRIDGE_VLANDB_ENTRY_STATE, 3);
+              })
+        .nest(BRIDGE_VLANDB_ENTRY,
+              [](Message& m) {
+                  put_vlan_info(m, 0, 10);
+                  m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 19).u8(BRIDGE_VLANDB_ENTRY_STATE, 4);
+              })
+        .nest(BRIDGE_VLANDB_ENTRY, [](Message& m) {
+            put_vlan_info(m, 0, 20);
+            m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 4094).u8(BRIDGE_VLANDB_ENTRY_STATE, 3);
+        });
+    return message;
+}
+
+PortVlans vlans_of_port() {
+    return {.pvid = Vid{1},
+            .ranges = {{.first = 1, .last = 1, .untagged = true},
+                       {.first = 10, .last = 19, .state = PortState::blocking},
+                       {.first = 20, .last = 4094}}};
 }
 
 Message nft_chain(std::uint8_t family) {
@@ -374,7 +424,14 @@ TEST(DecodeLink, EachBridgeAttribute) {
         {"nf_call_ip6tables", [](Message& m) { m.u8(IFLA_BR_NF_CALL_IP6TABLES, 1); },
          [](BridgeAttributes& b) { b.nf_call_ip6tables = true; }},
         {"nf_call_arptables", [](Message& m) { m.u8(IFLA_BR_NF_CALL_ARPTABLES, 1); }, [](BridgeAttributes&) {}},
-        {"known options", options(0b11111, 0b11111), [](BridgeAttributes&) {}},
+        {"802.1ad", [](Message& m) { m.be16(IFLA_BR_VLAN_PROTOCOL, 0x88a8); },
+         [](BridgeAttributes& b) { b.vlan_protocol = 0x88a8; }},
+        {"default_pvid", [](Message& m) { m.u16(IFLA_BR_VLAN_DEFAULT_PVID, 5); }, [](BridgeAttributes&) {}},
+        {"harmless options", options(0b01011, 0b11111), [](BridgeAttributes&) {}},
+        {"mst", options(0b00100, 0b11111), [](BridgeAttributes& b) { b.mst = true; }},
+        {"fdb_local_vlan_0", options(0b10000, 0b11111), [](BridgeAttributes& b) { b.local_in_vlan_0 = true; }},
+        {"all known options", options(0b11111, 0b11111), [](BridgeAttributes& b) { b.mst = b.local_in_vlan_0 = true; }},
+        {"options that the kernel does not have", options(0b11111, 0), [](BridgeAttributes&) {}},
         {"an unknown option that is off", options(0, 1U << 20), [](BridgeAttributes&) {}},
         {"an unknown option that is on", options(1U << 20, 1U << 20),
          [](BridgeAttributes& b) { b.unknown = {IFLA_BR_MULTI_BOOLOPT}; }},
@@ -392,6 +449,75 @@ TEST(DecodeLink, EachBridgeAttribute) {
     }
     EXPECT_FALSE(decoded(bridge_device([](Message& m) { m.u32(IFLA_BR_MULTI_BOOLOPT, 1); })));
     EXPECT_FALSE(decoded(bridge_device([](Message& m) { m.u8(IFLA_BR_STP_STATE, 1); })));
+    EXPECT_FALSE(decoded(bridge_device([](Message& m) { m.u32(IFLA_BR_VLAN_PROTOCOL, 0x88a8); })));
+}
+
+TEST(DecodeLink, EachVlanDeviceAttribute) {
+    struct Row {
+        const char* what;
+        std::function<void(Message&)> put;
+        std::function<void(VlanAttributes&)> expect;
+    };
+    const auto flags = [](std::uint32_t value) {
+        return [value](Message& m) {
+            const ifla_vlan_flags pair{value, 0xffffffff};
+            m.put(IFLA_VLAN_FLAGS, &pair, sizeof(pair));
+        };
+    };
+    const auto no_reorder = [](VlanAttributes& v) { v.reorder_header = false; };
+    const auto mapping = [](Message& m) {
+        const ifla_vlan_qos_mapping pair{1, 2};
+        m.put(IFLA_VLAN_QOS_MAPPING, &pair, sizeof(pair));
+    };
+    const std::vector<Row> rows = {
+        {"as it is made", flags(VLAN_FLAG_REORDER_HDR), [](VlanAttributes&) {}},
+        {"no flag at all: left out", [](Message&) {}, no_reorder},
+        {"another flag alone", flags(VLAN_FLAG_GVRP), no_reorder},
+        {"harmless flags", flags(0b11111), [](VlanAttributes&) {}},
+        {"an unknown flag", flags(0b100001), [](VlanAttributes& v) { v.unknown = {IFLA_VLAN_FLAGS}; }},
+        {"802.1ad", [](Message& m) { m.be16(IFLA_VLAN_PROTOCOL, 0x88a8); },
+         [](VlanAttributes& v) {
+             v.protocol = 0x88a8;
+             v.reorder_header = false;
+         }},
+        {"ingress-qos-map", [&](Message& m) { m.nest(IFLA_VLAN_INGRESS_QOS, mapping); },
+         [](VlanAttributes& v) {
+             v.maps_priority = true;
+             v.reorder_header = false;
+         }},
+        {"egress-qos-map", [&](Message& m) { m.nest(IFLA_VLAN_EGRESS_QOS | NLA_F_NESTED, mapping); },
+         [](VlanAttributes& v) {
+             v.maps_priority = true;
+             v.reorder_header = false;
+         }},
+        {"empty maps",
+         [](Message& m) { m.put(IFLA_VLAN_INGRESS_QOS, nullptr, 0).put(IFLA_VLAN_EGRESS_QOS, nullptr, 0); },
+         no_reorder},
+        {"unknown", [](Message& m) { m.u8(40, 1); },
+         [](VlanAttributes& v) {
+             v.unknown = {40};
+             v.reorder_header = false;
+         }},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        VlanAttributes expected{.id = Vid{10}};
+        row.expect(expected);
+        const auto event = decoded(vlan_device([&row](Message& m) {
+            m.u16(IFLA_VLAN_ID, 10);
+            row.put(m);
+        }));
+        ASSERT_TRUE(event.has_value());
+        const Link& link = std::get<LinkChanged>(*event).link;
+        EXPECT_EQ(link.kind, "vlan");
+        EXPECT_EQ(link.lower, kNic);
+        EXPECT_EQ(link.vlan, expected);
+    }
+    EXPECT_FALSE(decoded(vlan_device([](Message&) {}))) << "no VID";
+    EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u16(IFLA_VLAN_ID, 4095); })));
+    EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u32(IFLA_VLAN_ID, 10); })));
+    EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u16(IFLA_VLAN_ID, 10).u32(IFLA_VLAN_FLAGS, 1); })));
+    EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u16(IFLA_VLAN_ID, 10).u8(IFLA_VLAN_PROTOCOL, 1); })));
 }
 
 TEST(DecodeFdb, Entries) {
@@ -441,6 +567,123 @@ TEST(DecodeFdb, Entries) {
     for (const Row& row : rows) {
         SCOPED_TRACE(row.what);
         EXPECT_EQ(decoded(row.message), row.event);
+    }
+}
+
+TEST(DecodeVlan, Event) {
+    for (const unsigned type : {RTM_NEWVLAN, RTM_DELVLAN}) {
+        SCOPED_TRACE(type);
+        Message entry = vlan_message(type, 11);
+        entry.nest(BRIDGE_VLANDB_ENTRY, [](Message& m) { put_vlan_info(m, 0, 10); });
+        EXPECT_EQ(decoded(entry), Event(VlansChanged{kNic}));
+        Message options = vlan_message(type, 10);
+        options.nest(BRIDGE_VLANDB_GLOBAL_OPTIONS, [](Message& m) { m.u16(BRIDGE_VLANDB_GOPTS_ID, 10); });
+        EXPECT_EQ(decoded(options), Event(VlansChanged{kBridge}));
+    }
+    EXPECT_FALSE(decoded(vlan_message(RTM_NEWVLAN, 0)));
+    EXPECT_FALSE(decoded(vlan_message(RTM_NEWVLAN, 11, AF_UNSPEC)));
+    EXPECT_FALSE(decoded(vlan_message(RTM_GETVLAN, 11)));
+}
+
+TEST(DecodeVlan, VlansOfAPort) {
+    PortVlans vlans;
+    EXPECT_TRUE(append_vlans(vlans, Received(port_vlans()).get()));
+    EXPECT_EQ(vlans, vlans_of_port());
+
+    // A long list comes in several messages, not all of which have the PVID.
+    vlans = {.pvid = Vid{1}, .ranges = {{.first = 1, .last = 1}}};
+    Message more = vlan_message(RTM_NEWVLAN, 11);
+    more.nest(BRIDGE_VLANDB_ENTRY, [](Message& m) { put_vlan_info(m, 0, 10); });
+    EXPECT_TRUE(append_vlans(vlans, Received(more).get()));
+    EXPECT_EQ(vlans, (PortVlans{.pvid = Vid{1}, .ranges = {{.first = 1, .last = 1}, {.first = 10, .last = 10}}}));
+
+    // One that has none is told of as well; a bridge's options are no VLANs of its own.
+    EXPECT_TRUE(append_vlans(vlans, Received(vlan_message(RTM_NEWVLAN, 11)).get()));
+    Message options = vlan_message(RTM_NEWVLAN, 10);
+    options.nest(BRIDGE_VLANDB_GLOBAL_OPTIONS, [](Message& m) { m.u16(BRIDGE_VLANDB_GOPTS_ID, 10); });
+    EXPECT_TRUE(append_vlans(vlans, Received(options).get()));
+    EXPECT_EQ(vlans.ranges.size(), 2U);
+}
+
+TEST(DecodeVlan, EachEntryAttribute) {
+    struct Row {
+        const char* what;
+        std::uint16_t flags;
+        std::function<void(Message&)> put;
+        VlanRange expected;
+    };
+    const auto nothing = [](Message&) {};
+    const VlanRange plain{.first = 10, .last = 10};
+    const std::vector<Row> rows = {
+        {"nothing else", 0, nothing, plain},
+        {"untagged", BRIDGE_VLAN_INFO_UNTAGGED, nothing, {.first = 10, .last = 10, .untagged = true}},
+        {"flags that say nothing of the port",
+         BRIDGE_VLAN_INFO_MASTER | BRIDGE_VLAN_INFO_RANGE_BEGIN | BRIDGE_VLAN_INFO_RANGE_END | BRIDGE_VLAN_INFO_BRENTRY,
+         nothing, plain},
+        {"an unknown flag", 1U << 9, nothing, {.first = 10, .last = 10, .unknown = {0}}},
+        {"range", 0, [](Message& m) { m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 4094); }, {.first = 10, .last = 4094}},
+        {"range of one", 0, [](Message& m) { m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 10); }, plain},
+        {"tunnel",
+         0,
+         [](Message& m) {
+             m.nest(BRIDGE_VLANDB_ENTRY_TUNNEL_INFO, [](Message& t) { t.u32(BRIDGE_VLANDB_TINFO_ID, 500); });
+         },
+         {.first = 10, .last = 10, .tunnel = true}},
+        {"harmless ones", 0,
+         [](Message& m) {
+             m.nest(BRIDGE_VLANDB_ENTRY_STATS, [](Message& s) { s.u32(BRIDGE_VLANDB_STATS_RX_BYTES, 1); });
+             m.u8(BRIDGE_VLANDB_ENTRY_MCAST_ROUTER, 1).u32(7, 1).u32(8, 1).u8(9, 1);
+         },
+         plain},
+        {"unknown ones", 0, [](Message& m) { m.u8(10, 1).u32(90, 0); }, {.first = 10, .last = 10, .unknown = {10, 90}}},
+    };
+    const auto entry = [](std::uint16_t flags, std::uint16_t vid, const std::function<void(Message&)>& put) {
+        Message message = vlan_message(RTM_NEWVLAN, 11);
+        message.nest(BRIDGE_VLANDB_ENTRY, [&](Message& m) {
+            put_vlan_info(m, flags, vid);
+            put(m);
+        });
+        return message;
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        PortVlans vlans;
+        EXPECT_TRUE(append_vlans(vlans, Received(entry(row.flags, 10, row.put)).get()));
+        EXPECT_EQ(vlans, (PortVlans{.pvid = Vid::none, .ranges = {row.expected}}));
+    }
+    for (std::uint8_t state = 0; state <= 4; state++) {
+        PortVlans vlans;
+        const auto put = [state](Message& m) { m.u8(BRIDGE_VLANDB_ENTRY_STATE, state); };
+        ASSERT_TRUE(append_vlans(vlans, Received(entry(0, 10, put)).get()));
+        EXPECT_EQ(static_cast<std::uint8_t>(vlans.ranges.at(0).state), state);
+    }
+
+    Message no_info = vlan_message(RTM_NEWVLAN, 11);
+    no_info.nest(BRIDGE_VLANDB_ENTRY, [](Message& m) { m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 10); });
+    // What is not understood of one entry must not be taken for VLANs that are not there.
+    Message half = port_vlans();
+    half.nest(BRIDGE_VLANDB_ENTRY, [](Message& m) { m.u8(BRIDGE_VLANDB_ENTRY_INFO, 1); });
+    Message gone = vlan_message(RTM_DELVLAN, 11);
+    gone.nest(BRIDGE_VLANDB_ENTRY, [](Message& m) { put_vlan_info(m, 0, 10); });
+    const std::vector<std::pair<const char*, Message>> malformed = {
+        {"VID 0", entry(0, 0, nothing)},
+        {"VID 4095", entry(0, 4095, nothing)},
+        {"range to 4095", entry(0, 10, [](Message& m) { m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 4095); })},
+        {"range that goes back", entry(0, 10, [](Message& m) { m.u16(BRIDGE_VLANDB_ENTRY_RANGE, 9); })},
+        {"range of one byte", entry(0, 10, [](Message& m) { m.u8(BRIDGE_VLANDB_ENTRY_RANGE, 20); })},
+        {"state that does not exist", entry(0, 10, [](Message& m) { m.u8(BRIDGE_VLANDB_ENTRY_STATE, 5); })},
+        {"state of two bytes", entry(0, 10, [](Message& m) { m.u16(BRIDGE_VLANDB_ENTRY_STATE, 3); })},
+        {"no VID", no_info},
+        {"the last of several", half},
+        {"of no device", vlan_message(RTM_NEWVLAN, 0)},
+        {"of another family", vlan_message(RTM_NEWVLAN, 11, AF_UNSPEC)},
+        {"one that went", gone},
+    };
+    for (const auto& [what, message] : malformed) {
+        SCOPED_TRACE(what);
+        PortVlans vlans = vlans_of_port();
+        EXPECT_FALSE(append_vlans(vlans, Received(message).get()));
+        EXPECT_EQ(vlans, vlans_of_port());
     }
 }
 
@@ -606,17 +849,20 @@ struct Decoded {
     std::optional<Event> event;
     std::optional<Event> driver;
     std::optional<std::string> hook;
+    std::optional<PortVlans> vlans;
 
     bool operator==(const Decoded&) const = default;
-    bool any() const { return event || driver || hook; }
+    bool any() const { return event || driver || hook || vlans; }
 };
 
 Decoded decode_all(const std::vector<char>& bytes) {
     const Received received(bytes);
-    Decoded result{decode_event(received.get()), decode_netdev_event(received.get()), std::nullopt};
+    Decoded result{decode_event(received.get()), decode_netdev_event(received.get()), std::nullopt, std::nullopt};
     if (const auto hook = decode_nft_hook(received.get()); hook && hook->unknown.empty())
         result.hook = hook->table + '/' + hook->chain + '/' + std::to_string(hook->hook) + '/' +
                       std::to_string(hook->rules) + '/' + std::to_string(hook->devices.size());
+    PortVlans vlans;
+    if (append_vlans(vlans, received.get())) result.vlans = vlans;
     return result;
 }
 
@@ -632,6 +878,11 @@ std::vector<Message> all_messages() {
     return {veth_port(),
             bridge_device([](Message& m) { m.u32(IFLA_BR_AGEING_TIME, 30000).u8(IFLA_BR_VLAN_FILTERING, 1); }),
             port_change([](Message& m) { m.u8(IFLA_BRPORT_STATE, 3).u32(IFLA_BRPORT_BACKUP_PORT, 4); }),
+            vlan_device([](Message& m) {
+                const ifla_vlan_flags flags{1, 0xffffffff};
+                m.u16(IFLA_VLAN_ID, 10).be16(IFLA_VLAN_PROTOCOL, 0x88a8).put(IFLA_VLAN_FLAGS, &flags, sizeof(flags));
+            }),
+            port_vlans(),
             del,
             entry,
             fdb(RTM_DELNEIGH, 0, 0),

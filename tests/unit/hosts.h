@@ -69,6 +69,14 @@ inline Link plain_port(Ifindex index, const std::string& name, const std::string
     return link;
 }
 
+// vlan10 for VID 10: in no bridge.
+inline Link plain_vlan_device(Ifindex index, Ifindex lower, Vid vid) {
+    Link link = plain_link(index, "vlan" + std::to_string(number(vid)), "vlan", "noqueue");
+    link.lower = lower;
+    link.vlan = VlanAttributes{.id = vid};
+    return link;
+}
+
 inline DriverFacts plain_nic() {
     DriverFacts facts;
     facts.driver = "virtio_net";

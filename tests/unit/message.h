@@ -37,6 +37,7 @@ public:
     Message& u8(unsigned type, std::uint8_t value) { return put(type, &value, sizeof(value)); }
     Message& u16(unsigned type, std::uint16_t value) { return put(type, &value, sizeof(value)); }
     Message& u32(unsigned type, std::uint32_t value) { return put(type, &value, sizeof(value)); }
+    Message& be16(unsigned type, std::uint16_t value) { return u16(type, __builtin_bswap16(value)); }
     Message& be32(unsigned type, std::uint32_t value) { return u32(type, __builtin_bswap32(value)); }
     Message& s32(unsigned type, std::int32_t value) { return put(type, &value, sizeof(value)); }
     Message& mac(unsigned type, const MacAddr& value) { return put(type, value.bytes.data(), value.bytes.size()); }

@@ -25,6 +25,8 @@ Mirror mirror_of(const Host& host) {
     mirror.finish_resync();
     mirror.host().drivers = host.drivers;
     mirror.host().traffic_control = host.traffic_control;
+    mirror.host().vlans = host.vlans;
+    mirror.host().vlan_uppers = host.vlan_uppers;
     mirror.take_dirty();
     return mirror;
 }
@@ -40,8 +42,32 @@ void expect_clean(const Dirty& dirty) {
     EXPECT_FALSE(dirty.ruleset);
     EXPECT_THAT(dirty.probe, IsEmpty());
     EXPECT_THAT(dirty.traffic_control, IsEmpty());
+    EXPECT_THAT(dirty.vlans, IsEmpty());
     EXPECT_THAT(dirty.fdb, IsEmpty());
 }
+
+constexpr Ifindex kOtherBridge{20};
+constexpr Ifindex kVlanDevice{30};
+
+// Two bridges; what was read of the VLANs of two of the first one's ports.
+Host host_with_vlans() {
+    Host host = plain_host();
+    host.links[kOtherBridge] = plain_bridge(kOtherBridge, "br1");
+    for (const Ifindex port : {kNic, kTap}) {
+        host.vlans[port] = {.pvid = Vid{1}, .ranges = {{.first = 1, .last = 1, .untagged = true}}};
+        host.vlan_uppers[port] = {Vid{7}};
+    }
+    return host;
+}
+
+void expect_forgotten(const Mirror& mirror, Ifindex port) {
+    EXPECT_FALSE(mirror.host().vlans.contains(port));
+    EXPECT_FALSE(mirror.host().vlan_uppers.contains(port));
+    EXPECT_TRUE(mirror.host().vlans.contains(kTap));
+    EXPECT_TRUE(mirror.host().vlan_uppers.contains(kTap));
+}
+
+const auto kAllPorts = testing::ElementsAre(kNic, kOtherNic, kThirdNic, kContainer, kTap, kWire);
 
 struct LinkRow {
     const char* what;
@@ -83,6 +109,7 @@ TEST(Mirror, LinkChanges) {
         EXPECT_LE(dirty.probe.size(), 1U);
         EXPECT_LE(dirty.traffic_control.size(), 1U);
         EXPECT_FALSE(dirty.ruleset);
+        EXPECT_THAT(dirty.vlans, IsEmpty());
         EXPECT_THAT(dirty.fdb, IsEmpty());
         expect_clean(mirror.take_dirty());
     }
@@ -95,6 +122,7 @@ TEST(Mirror, NewLinkIsAskedForEverything) {
     EXPECT_TRUE(dirty.plan);
     EXPECT_THAT(dirty.probe, ElementsAre(Ifindex{30}));
     EXPECT_THAT(dirty.traffic_control, ElementsAre(Ifindex{30}));
+    EXPECT_THAT(dirty.vlans, ElementsAre(Ifindex{30}));
 }
 
 TEST(Mirror, LinkWithoutPortAttributesKeepsThem) {
@@ -280,6 +308,207 @@ TEST(Mirror, ResyncBegunTwiceComparesWithTheFirst) {
     EXPECT_THAT(mirror.take_dirty().fdb, testing::IsSupersetOf({key(2), key(4)}));
 }
 
+TEST(Mirror, VlansChange) {
+    Mirror mirror = mirror_of(host_with_vlans());
+    mirror.apply(VlansChanged{kNic});
+    Dirty dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.vlans, ElementsAre(kNic));
+    EXPECT_FALSE(dirty.plan) << "until they are read";
+    EXPECT_TRUE(mirror.host().vlans.contains(kNic)) << "until others are read";
+    mirror.apply(VlansChanged{kBridge});
+    EXPECT_THAT(mirror.take_dirty().vlans, kAllPorts);
+    mirror.apply(VlansChanged{kOtherBridge});
+    expect_clean(mirror.take_dirty());
+}
+
+TEST(Mirror, WhatCouldNotBeJudgedStaysDirty) {
+    Mirror mirror = mirror_of(host_with_vlans());
+    mirror.apply(VlansChanged{kNic});
+    const Dirty dirty = mirror.take_dirty();
+    mirror.apply(VlansChanged{kTap});
+    mirror.mark(dirty);
+    EXPECT_THAT(mirror.take_dirty().vlans, ElementsAre(kNic, kTap));
+}
+
+LinkChanged mastered_by(Link link, std::optional<Ifindex> master) {
+    link.master = master;
+    return {link};
+}
+
+// Every way in which a device leaves the bridge that its VLANs were read of.
+TEST(Mirror, VlansAreOfOneBridge) {
+    struct Row {
+        const char* what;
+        void (*move)(Mirror&, Link);
+        bool read_again;
+    };
+    const std::vector<Row> rows = {
+        {"gone", [](Mirror& m, Link) { m.apply(LinkGone{kNic}); }, false},
+        {"left", [](Mirror& m, Link) { m.apply(PortGone{kNic}); }, false},
+        {"left, by its own message", [](Mirror& m, Link l) { m.apply(mastered_by(l, std::nullopt)); }, false},
+        {"into a bond", [](Mirror& m, Link l) { m.apply(mastered_by(l, Ifindex{99})); }, false},
+        {"into another bridge", [](Mirror& m, Link l) { m.apply(mastered_by(l, kOtherBridge)); }, true},
+        {"into another bridge, by the port's message",
+         [](Mirror& m, Link l) {
+             m.apply(PortChanged{kNic, kOtherBridge, l.flags, *l.port});
+         },
+         true},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        Mirror mirror = mirror_of(host_with_vlans());
+        row.move(mirror, mirror.host().links.at(kNic));
+        expect_forgotten(mirror, kNic);
+        const Dirty dirty = mirror.take_dirty();
+        EXPECT_TRUE(dirty.plan);
+        if (row.read_again)
+            EXPECT_THAT(dirty.vlans, ElementsAre(kNic));
+        else
+            EXPECT_THAT(dirty.vlans, IsEmpty());
+    }
+    // Back in the same bridge before anybody looked.
+    Mirror mirror = mirror_of(host_with_vlans());
+    const Link link = mirror.host().links.at(kNic);
+    mirror.apply(PortGone{kNic});
+    mirror.apply(PortChanged{kNic, kBridge, link.flags, *link.port});
+    expect_forgotten(mirror, kNic);
+    EXPECT_THAT(mirror.take_dirty().vlans, ElementsAre(kNic));
+}
+
+TEST(Mirror, BridgeTakesItsPortsVlansInAnotherWay) {
+    struct Row {
+        const char* what;
+        void (*change)(Link&);
+        bool vlans;
+    };
+    const std::vector<Row> rows = {
+        {"vlan_filtering", [](Link& l) { l.bridge->vlan_filtering = true; }, true},
+        {"vlan_protocol", [](Link& l) { l.bridge->vlan_protocol = 0x88a8; }, true},
+        {"mst", [](Link& l) { l.bridge->mst = true; }, true},
+        {"ageing", [](Link& l) { l.bridge->ageing_ms = 5; }, false},
+        {"mtu", [](Link& l) { l.mtu = 9000; }, false},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        Mirror mirror = mirror_of(host_with_vlans());
+        Link bridge = mirror.host().links.at(kBridge);
+        row.change(bridge);
+        mirror.apply(LinkChanged{bridge});
+        const Dirty dirty = mirror.take_dirty();
+        EXPECT_TRUE(dirty.plan);
+        if (row.vlans)
+            EXPECT_THAT(dirty.vlans, kAllPorts);
+        else
+            EXPECT_THAT(dirty.vlans, IsEmpty());
+    }
+    // A port that was told of before its bridge.
+    Mirror mirror = mirror_of(host_with_vlans());
+    Link link = plain_port(Ifindex{31}, "eth9", "", "mq");
+    link.master = Ifindex{40};
+    mirror.apply(LinkChanged{link});
+    EXPECT_THAT(mirror.take_dirty().vlans, IsEmpty());
+    mirror.apply(LinkChanged{plain_bridge(Ifindex{40}, "br9")});
+    EXPECT_THAT(mirror.take_dirty().vlans, ElementsAre(Ifindex{31}));
+}
+
+// The states of an MST instance are in no message, only that there is one.
+TEST(Mirror, StatesOfMstAreReadAgain) {
+    Host host = host_with_vlans();
+    host.links[kBridge].bridge->mst = true;
+    Mirror mirror = mirror_of(host);
+    const Link& port = mirror.host().links.at(kNic);
+    mirror.apply(PortChanged{kNic, kBridge, port.flags, *port.port});
+    Dirty dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.vlans, ElementsAre(kNic));
+    EXPECT_FALSE(dirty.plan);
+}
+
+TEST(Mirror, VlanDeviceInABridgeHasTheProgramsBelow) {
+    struct Row {
+        const char* what;
+        void (*place)(Mirror&, Link);
+    };
+    const std::vector<Row> rows = {
+        {"by its own message",
+         [](Mirror& m, Link l) {
+             l.master = kOtherBridge;
+             m.apply(LinkChanged{l});
+         }},
+        {"by the port's message",
+         [](Mirror& m, Link l) {
+             m.apply(PortChanged{kVlanDevice, kOtherBridge, l.flags, PortAttributes{}});
+         }},
+    };
+    Host host = host_with_vlans();
+    host.links[kVlanDevice] = plain_vlan_device(kVlanDevice, kNic, Vid{10});
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        Mirror mirror = mirror_of(host);
+        row.place(mirror, host.links.at(kVlanDevice));
+        const Dirty dirty = mirror.take_dirty();
+        EXPECT_TRUE(dirty.plan);
+        EXPECT_THAT(dirty.probe, ElementsAre(kNic, kVlanDevice));
+        EXPECT_THAT(dirty.traffic_control, ElementsAre(kNic, kVlanDevice));
+        EXPECT_THAT(dirty.vlans, ElementsAre(kVlanDevice));
+    }
+    // What is below is in another namespace, where the index is another device.
+    host.links[kVlanDevice].lower_netnsid = 0;
+    Mirror mirror = mirror_of(host);
+    rows[0].place(mirror, host.links.at(kVlanDevice));
+    EXPECT_THAT(mirror.take_dirty().probe, ElementsAre(kVlanDevice));
+}
+
+// Which VIDs the VLAN devices on a port take is asked when one comes, changes or goes: perhaps only out of sight.
+TEST(Mirror, VlanDeviceOnAPortTakesItsFrames) {
+    Mirror mirror = mirror_of(host_with_vlans());
+    Link device = plain_vlan_device(kVlanDevice, kNic, Vid{10});
+    mirror.apply(LinkChanged{device});
+    Dirty dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.plan);
+    EXPECT_THAT(dirty.vlans, ElementsAre(kNic));
+    EXPECT_THAT(dirty.probe, ElementsAre(kVlanDevice)) << "in no bridge: no programs for it below";
+    device.mtu = 1400;
+    mirror.apply(LinkChanged{device});
+    EXPECT_THAT(mirror.take_dirty().vlans, IsEmpty());
+    device.vlan->id = Vid{11};
+    mirror.apply(LinkChanged{device});
+    EXPECT_THAT(mirror.take_dirty().vlans, ElementsAre(kNic));
+    device.lower = kTap;
+    mirror.apply(LinkChanged{device});
+    EXPECT_THAT(mirror.take_dirty().vlans, ElementsAre(kNic, kTap));
+    mirror.apply(LinkGone{kVlanDevice});
+    EXPECT_THAT(mirror.take_dirty().vlans, ElementsAre(kTap));
+    device.lower = kOtherBridge;
+    mirror.apply(LinkChanged{device});
+    EXPECT_THAT(mirror.take_dirty().vlans, IsEmpty()) << "not on a port";
+}
+
+TEST(Mirror, ResyncReadsAllVlansAgain) {
+    const Host before = host_with_vlans();
+    Mirror mirror = mirror_of(before);
+    mirror.apply(VlansChanged{kWire});
+    mirror.begin_resync();
+    dump_into(mirror, before);
+    mirror.finish_resync();
+    EXPECT_EQ(mirror.host().vlans, before.vlans) << "as good as anything else until then";
+    EXPECT_EQ(mirror.host().vlan_uppers, before.vlan_uppers);
+    EXPECT_THAT(mirror.take_dirty().vlans, kAllPorts);
+
+    for (const bool gone : {true, false}) {
+        Host now = before;
+        if (gone)
+            now.links.erase(kNic);
+        else
+            now.links[kNic].master = kOtherBridge;
+        Mirror other = mirror_of(before);
+        other.begin_resync();
+        dump_into(other, now);
+        other.finish_resync();
+        expect_forgotten(other, kNic);
+        EXPECT_EQ(other.take_dirty().vlans.contains(kNic), !gone);
+    }
+}
+
 class RandomEvents {
 public:
     explicit RandomEvents(std::uint32_t seed) : random_(seed) {}
@@ -289,7 +518,9 @@ public:
             case 0: return LinkChanged{link()};
             case 1: return PortChanged{device(), bridge(), kRunning, port()};
             case 2: return number(3) == 0 ? Event(LinkGone{device()}) : Event(PortGone{device()});
-            case 3: return number(2) == 0 ? Event(DriverChanged{device()}) : Event(TrafficControlChanged{device()});
+            case 3:
+                if (number(3) == 0) return VlansChanged{number(2) == 0 ? device() : bridge()};
+                return number(2) == 0 ? Event(DriverChanged{device()}) : Event(TrafficControlChanged{device()});
             case 4:
             case 5:
             case 6: return FdbGone{address()};
@@ -311,6 +542,11 @@ private:
         link.mtu = 1500 + number(2);
         if (number(3) != 0) link.master = bridge();
         if (link.master && number(2) == 0) link.port = port();
+        if (number(4) == 0) {
+            link.kind = "vlan";
+            link.lower = device();
+            link.vlan = VlanAttributes{.id = Vid{static_cast<std::uint16_t>(1 + number(3))}};
+        }
         return link;
     }
 
@@ -336,7 +572,7 @@ TEST(Mirror, ResyncAfterRandomEventsChangesNothing) {
     for (std::uint32_t seed = 1; seed <= 200; seed++) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         RandomEvents events(seed);
-        Mirror mirror = mirror_of(plain_host());
+        Mirror mirror = mirror_of(host_with_vlans());
         std::map<FdbKey, FdbRecord> before = mirror.host().fdb;
         for (int step = 0; step < 200; step++) {
             mirror.apply(events.next());
@@ -352,7 +588,9 @@ TEST(Mirror, ResyncAfterRandomEventsChangesNothing) {
         EXPECT_THAT(mirror.take_dirty().fdb, IsEmpty());
         EXPECT_EQ(mirror.host().links, end.links);
         EXPECT_EQ(mirror.host().fdb, end.fdb);
+        EXPECT_EQ(mirror.host().vlans, end.vlans);
         for (const auto& [index, facts] : mirror.host().drivers) EXPECT_TRUE(end.links.contains(index));
+        for (const auto& [index, vlans] : mirror.host().vlans) EXPECT_TRUE(end.links.contains(index));
     }
 }
 

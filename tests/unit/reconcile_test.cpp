@@ -3,6 +3,7 @@
 // that whatever happened the maps end as a fresh start would write them.
 #include "sync/reconcile.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,6 +33,8 @@ public:
     std::map<std::uint32_t, std::uint32_t> index;
     std::map<fdb_key, fdb_entry, KeyLess> fdb;
     std::map<std::uint32_t, std::uint32_t> targets;
+    std::map<std::uint32_t, port_vlans> vlans;
+    std::map<std::vector<std::uint32_t>, std::uint32_t> uppers;
     std::function<bool(const Operation&)> fails = [](const Operation&) { return false; };
 
     void apply(const Operations& operations, Reconciler& reconciler) {
@@ -52,7 +55,7 @@ public:
             if (slot == 0 || record == devices.end() || record->second.flags == 0) continue;
             if (record->second.ifindex % DEVICE_INDEX_SIZE != place) continue;
             const device& one = record->second;
-            seen[one.ifindex] = {one.flags, one.bridge, one.max_len, one.pulse_ns, one.vid};
+            seen[one.ifindex] = {one.flags, one.bridge, one.max_len, one.pulse_ns, one.out, one.vid, one.vlan_protocol};
         }
         return seen;
     }
@@ -68,6 +71,22 @@ public:
     std::map<std::uint32_t, std::uint32_t> seen_targets() const {
         std::map<std::uint32_t, std::uint32_t> seen;
         for (const auto& [slot, ifindex] : targets) seen[device_at(slot)] = ifindex;
+        return seen;
+    }
+    // Where the programs ask for them.
+    std::map<std::uint32_t, std::vector<std::uint64_t>> seen_vlans() const {
+        std::map<std::uint32_t, std::vector<std::uint64_t>> seen;
+        for (const auto& [slot, record] : devices) {
+            if ((record.flags & DEVICE_VLAN_AWARE) == 0) continue;
+            const auto held = vlans.find(slot);
+            const port_vlans rights = held == vlans.end() ? port_vlans{} : held->second;
+            seen[record.ifindex].assign(std::begin(rights.word), std::end(rights.word));
+        }
+        return seen;
+    }
+    std::map<std::vector<std::uint32_t>, std::uint32_t> seen_uppers() const {
+        std::map<std::vector<std::uint32_t>, std::uint32_t> seen;
+        for (const auto& [key, slot] : uppers) seen[key] = device_at(slot);
         return seen;
     }
     std::size_t live_records() const {
@@ -96,6 +115,10 @@ private:
     }
     void apply(const WriteTarget& operation) { targets[operation.slot] = operation.ifindex; }
     void apply(const ClearTarget& operation) { targets.erase(operation.slot); }
+    void apply(const WriteVlans& operation) { vlans[operation.slot] = *operation.vlans; }
+    void apply(const WriteUpper& operation) { uppers[words(operation.key)] = operation.slot; }
+    void apply(const EraseUpper& operation) { uppers.erase(words(operation.key)); }
+    static std::vector<std::uint32_t> words(const vlan_upper_key& key) { return {key.ifindex, key.protocol, key.vid}; }
 };
 
 // The daemon's way of using it, without the system calls.
@@ -153,6 +176,8 @@ void expect_same(const FakeMaps& maps, const FakeMaps& wanted) {
     EXPECT_EQ(maps.seen_devices(), wanted.seen_devices());
     EXPECT_EQ(maps.seen_fdb(), wanted.seen_fdb());
     EXPECT_EQ(maps.seen_targets(), wanted.seen_targets());
+    EXPECT_EQ(maps.seen_vlans(), wanted.seen_vlans());
+    EXPECT_EQ(maps.seen_uppers(), wanted.seen_uppers());
     EXPECT_EQ(maps.live_records(), wanted.live_records());
 }
 
@@ -197,6 +222,81 @@ TEST(Reconcile, FirstStart) {
     bench.judge({key(1)});
     EXPECT_EQ(count<EraseFdb>(bench.maps.log), 1U);
     EXPECT_EQ(count<WriteFdb>(bench.maps.log), 1U);
+}
+
+TEST(Reconcile, VlanDevice) {
+    Bench bench;
+    bench.host.links.erase(kNic);  // eth1 is a trunk, and no port
+    bench.host.links[kNic] = plain_link(kNic, "eth1", "", "mq");
+    Link vlan = plain_port(Ifindex{30}, "eth1.5", "vlan", "noqueue");
+    vlan.lower = kNic;
+    vlan.vlan = VlanAttributes{.id = Vid{5}, .protocol = 0x88a8};
+    bench.host.links[Ifindex{30}] = vlan;
+    bench.judge();
+    const std::uint32_t trunk = bench.slot(kNic), port = bench.slot(Ifindex{30});
+    ASSERT_NE(trunk, 0U);
+    ASSERT_NE(port, 0U);
+    EXPECT_EQ(bench.maps.devices.at(trunk).flags, DEVICE_PRESENT | DEVICE_TRUNK);
+    EXPECT_EQ(bench.maps.devices.at(trunk).bridge, 0U);
+    EXPECT_EQ(bench.maps.devices.at(port).out, number(kNic));
+    EXPECT_EQ(bench.maps.targets.at(port), number(kNic)) << "it leaves by the device below";
+    EXPECT_FALSE(bench.maps.targets.contains(trunk));
+    EXPECT_EQ(bench.maps.seen_uppers(),
+              (std::map<std::vector<std::uint32_t>, std::uint32_t>{{{number(kNic), htons(0x88a8), 5}, 30}}));
+
+    // The trunk becomes a port itself: what was known of its slot is another's.
+    bench.host.links[kNic] = plain_port(kNic, "eth1", "", "mq");
+    bench.judge();
+    EXPECT_NE(bench.slot(kNic), trunk);
+    EXPECT_EQ(bench.maps.devices.at(bench.slot(kNic)).flags & (DEVICE_TRUNK | DEVICE_INGRESS),
+              std::uint32_t{DEVICE_TRUNK | DEVICE_INGRESS});
+
+    bench.host.links.erase(Ifindex{30});
+    bench.maps.log.clear();
+    bench.judge();
+    EXPECT_EQ(count<EraseUpper>(bench.maps.log), 1U);
+    EXPECT_TRUE(bench.maps.uppers.empty());
+    EXPECT_EQ(bench.maps.devices.at(bench.slot(kNic)).flags & DEVICE_TRUNK, 0U);
+}
+
+TEST(Reconcile, RightsBeforeTheRecord) {
+    Bench bench;
+    bench.judge();
+    bench.host.links.at(kBridge).bridge->vlan_filtering = true;
+    bench.host.vlans[kNic] = {.pvid = Vid{7}, .ranges = {{.first = 7, .last = 9, .untagged = true}}};
+    bench.host.fdb[key(1)] = {.port = kNic};
+    FdbKey in_vlan = key(1);
+    in_vlan.vid = Vid{7};
+    bench.host.fdb[in_vlan] = {.port = kNic};
+    bench.maps.log.clear();
+    bench.judge();
+    const auto place = [&bench](auto matches) {
+        return std::find_if(bench.maps.log.begin(), bench.maps.log.end(), matches) - bench.maps.log.begin();
+    };
+    const std::uint32_t slot = bench.slot(kNic);
+    const auto rights = place([slot](const Operation& operation) {
+        const auto* write = std::get_if<WriteVlans>(&operation);
+        return write != nullptr && write->slot == slot;
+    });
+    const auto record = place([slot](const Operation& operation) {
+        const auto* write = std::get_if<WriteDevice>(&operation);
+        return write != nullptr && write->slot == slot;
+    });
+    EXPECT_LT(rights, record);
+    EXPECT_EQ(bench.maps.devices.at(slot).vid, 7);
+    EXPECT_TRUE(bench.maps.fdb.contains(to_map_key(in_vlan)));
+    EXPECT_FALSE(bench.maps.fdb.contains(to_map_key(key(1)))) << "nobody looks there with VLAN filtering";
+
+    // One VLAN changes: one write.
+    bench.host.vlans[kNic].ranges[0].last = 8;
+    bench.maps.log.clear();
+    bench.judge();
+    EXPECT_THAT(bench.maps.log, SizeIs(1));
+    EXPECT_EQ(count<WriteVlans>(bench.maps.log), 1U);
+    bench.host.links.at(kBridge).bridge->vlan_filtering = false;
+    bench.judge();
+    EXPECT_TRUE(bench.maps.fdb.contains(to_map_key(key(1))));
+    EXPECT_FALSE(bench.maps.fdb.contains(to_map_key(in_vlan)));
 }
 
 TEST(Reconcile, MapKey) {
@@ -664,7 +764,7 @@ private:
     void change(std::set<FdbKey>& dirty) {
         Host& host = bench.host;
         const Ifindex index = device();
-        switch (number(9)) {
+        switch (number(12)) {
             case 0:
                 host.links[index] = plain_port(index, "d" + std::to_string(underpass::number(index)), "", "mq");
                 host.links[index].master = bridge();
@@ -685,10 +785,21 @@ private:
                 if (number(10) == 0)
                     bench.selection.all = number(2) == 0 ? std::nullopt : std::optional(HookChoice::tc);
                 break;
+            case 7: host.links[bridge()].bridge->vlan_filtering = number(2) == 0; break;
+            case 8: {
+                const auto first = static_cast<std::uint16_t>(1 + number(3));
+                host.vlans[any_port()] = {.pvid = Vid{static_cast<std::uint16_t>(number(3))},
+                                          .ranges = {{.first = first,
+                                                      .last = static_cast<std::uint16_t>(first + number(30)),
+                                                      .untagged = number(2) == 0}}};
+                break;
+            }
+            case 9: vlan_device(); break;
             default:
                 for (std::uint32_t i = number(4); i > 0; i--) {
                     FdbKey one = key(number(12), bridge());
                     if (number(6) == 0) one.mac = kContainerMac;
+                    if (number(3) == 0) one.vid = Vid{static_cast<std::uint16_t>(number(3))};
                     if (number(3) == 0)
                         host.fdb.erase(one);
                     else
@@ -697,6 +808,22 @@ private:
                 }
         }
         if (!bench.selection.all && number(2) == 0) bench.selection.all = HookChoice::automatic;
+    }
+
+    // One of three on each of two NICs: it comes, moves, or goes.
+    void vlan_device() {
+        const Ifindex lower{11 + number(2)};
+        const auto vid = static_cast<std::uint16_t>(1 + number(3));
+        const Ifindex index{300 + underpass::number(lower) * 10 + vid};
+        if (number(3) == 0) {
+            bench.host.links.erase(index);
+            return;
+        }
+        Link link = plain_port(index, "v" + std::to_string(underpass::number(index)), "vlan", "noqueue");
+        link.master = bridge();
+        link.lower = lower;
+        link.vlan = VlanAttributes{.id = Vid{vid}, .reorder_header = number(6) != 0};
+        bench.host.links[index] = link;
     }
 
     std::mt19937 random_;

@@ -118,12 +118,19 @@ TEST(Rules, EachPortAttribute) {
 }
 
 TEST(Rules, EachBridgeAttribute) {
-    [[maybe_unused]] const auto [vlan_filtering, stp, ageing_ms, forward_delay_ms, nf_call_iptables, nf_call_ip6tables,
-                                 unknown] = BridgeAttributes{};
+    [[maybe_unused]] const auto [vlan_filtering, vlan_protocol, mst, local_in_vlan_0, stp, ageing_ms, forward_delay_ms,
+                                 nf_call_iptables, nf_call_ip6tables, unknown] = BridgeAttributes{};
     check({
-        {.what = "vlan_filtering",
+        {.what = "vlan_filtering (see vlan_rules_test)",
          .change = [](Host& h) { bridge(h).vlan_filtering = true; },
-         .bridge_refusal = "vlan_filtering"},
+         .gained = DEVICE_VLAN_AWARE},
+        {.what = "vlan_protocol without filtering", .change = [](Host& h) { bridge(h).vlan_protocol = 0x88a8; }},
+        {.what = "fdb_local_vlan_0 without filtering", .change = [](Host& h) { bridge(h).local_in_vlan_0 = true; }},
+        {.what = "fdb_local_vlan_0",
+         .change = [](Host& h) { bridge(h).vlan_filtering = bridge(h).local_in_vlan_0 = true; },
+         .bridge_refusal = "fdb_local_vlan_0",
+         .gained = DEVICE_VLAN_AWARE},
+        {.what = "MST", .change = [](Host& h) { bridge(h).mst = true; }, .bridge_refusal = "mst_enabled"},
         {.what = "stp: forgets after forward_delay",
          .change = [](Host& h) { bridge(h).stp = true; },
          .pulse_ns = 15 * kSecond / 4},
@@ -158,7 +165,7 @@ TEST(Rules, EachBridgeAttribute) {
 TEST(Rules, EachValueOfTheLink) {
     [[maybe_unused]] const auto [index, name, kind, arp_type, flags, carrier, address, mtu, promiscuity, allmulti,
                                  qdisc, master, lower, lower_netnsid, switchdev, xdp_program, xdp_generic,
-                                 bridge_attributes, port_attributes] = Link{};
+                                 bridge_attributes, port_attributes, vlan] = Link{};
     const auto kind_row = [](const char* of, std::string refusal, Hook hook, std::string no_xdp) {
         return Row{.what = of,
                    .change = [of](Host& h) { nic(h).kind = of; },
@@ -353,7 +360,8 @@ TEST(Rules, EachValueOfNetfilter) {
 }
 
 TEST(Rules, EachOtherValueOfTheHost) {
-    [[maybe_unused]] const auto [links, fdb, drivers, traffic_control, netfilter, vlan_devices] = Host{};
+    [[maybe_unused]] const auto [links, fdb, vlans, vlan_uppers, drivers, traffic_control, netfilter, vlan_devices] =
+        Host{};
     check({
         {.what = "vlan_devices", .change = [](Host& h) { h.vlan_devices = true; }, .gained = DEVICE_VLAN_UPPERS},
         {.what = "FDB", .change = [](Host& h) { h.fdb[key(1)] = {.port = kNic}; }},

@@ -36,7 +36,10 @@ State full_state() {
     state.selection.all = HookChoice::tc;
     state.selection.bridges = {{"br0", HookChoice::automatic}, {"br-\"é\"", HookChoice::xdp}};
     state.selection.except = {"docker0", "virbr0"};
-    state.attached[Ifindex{7}] = {.tc = TcMethod::clsact, .xdp = XdpMethod::dispatcher};
+    state.selection.rxvlan_off = true;
+    state.attached[Ifindex{7}] = {.tc = TcMethod::clsact,
+                                  .xdp = XdpMethod::dispatcher,
+                                  .features_off = {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"}};
     state.attached[Ifindex{8}] = {.tc = TcMethod::tcx, .xdp = XdpMethod::single};
     state.attached[Ifindex{0xffffffff}] = {.tc = TcMethod::tcx, .xdp = std::nullopt};
     return state;
@@ -56,6 +59,15 @@ TEST_F(StateFile, RoundTrip) {
     std::size_t files = 0;
     for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(directory_.path)) files++;
     EXPECT_EQ(files, 1U);
+}
+
+// As a daemon of an earlier version wrote it.
+TEST_F(StateFile, WithoutWhatCameLater) {
+    write(R"({"bridges":{"br0":"auto"},"except":[],"attached":[{"ifindex":7,"tc":"tcx"}]})");
+    State state;
+    state.selection.bridges = {{"br0", HookChoice::automatic}};
+    state.attached[Ifindex{7}] = {};
+    EXPECT_EQ(read_state(directory_), state);
 }
 
 TEST_F(StateFile, CannotBeWritten) {
@@ -96,6 +108,8 @@ TEST_F(StateFile, Damaged) {
              std::string(R"({"bridges":["tc"],"except":[],"attached":[]})"),
              std::string(R"({"bridges":"tc","except":[],"attached":[]})"),
              std::string(R"({"bridges":{},"all":true,"except":[],"attached":[]})"),
+             std::string(R"({"bridges":{},"except":[],"rxvlan_off":"yes","attached":[]})"),
+             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7,"tc":"tcx","features_off":"rx"}]})"),
              std::string(R"({"bridges":{},"except":"br0","attached":[]})"),
              std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":"7","tc":"tcx"}]})"),
              std::string(R"({"bridges":{},"except":[],"attached":[{"tc":"tcx"}]})"),

@@ -38,8 +38,9 @@ Json optional_json(const std::optional<Value>& value) {
     return value ? Json(*value) : Json();
 }
 
-void add_driver(Json& port, const Host& host) {
-    const auto driver = host.drivers.find(Ifindex{port.at("index").get<std::uint32_t>()});
+// Of the device that runs the port's programs.
+void add_driver(Json& port, const Host& host, Ifindex device) {
+    const auto driver = host.drivers.find(device);
     if (driver == host.drivers.end()) return;
     port["driver"] = {{"name", driver->second.driver},
                       {"native_xdp", optional_json(driver->second.native_xdp)},
@@ -49,7 +50,8 @@ void add_driver(Json& port, const Host& host) {
 
 bool concerns(const Json& bridge, const std::vector<std::string>& devices) {
     const auto named = [&devices](const Json& device) {
-        return std::ranges::count(devices, device.at("name").get<std::string>()) != 0;
+        return std::ranges::count(devices, device.at("name").get<std::string>()) != 0 ||
+               std::ranges::count(devices, device.value("below", "")) != 0;
     };
     return devices.empty() || named(bridge) || std::ranges::any_of(bridge.at("ports"), named);
 }
@@ -94,8 +96,9 @@ void check(const std::vector<std::string>& devices, const std::string& hook, boo
     Json result = {{"kernel", kernel_json(features)}, {"bridges", Json::array()}};
     for (const auto& [index, link] : host.links) {
         if (link.kind != "bridge") continue;
-        Json bridge = plan_json(plan_bridge(host, link, parse_hook_choice(hook).value(), {}));
-        for (Json& port : bridge["ports"]) add_driver(port, host);
+        const BridgePlan plan = plan_bridge(host, link, parse_hook_choice(hook).value(), {});
+        Json bridge = plan_json(host, plan);
+        for (std::size_t i = 0; i < plan.ports.size(); i++) add_driver(bridge["ports"][i], host, plan.ports[i].below);
         if (concerns(bridge, devices)) result["bridges"].push_back(std::move(bridge));
     }
     for (const std::string& device : devices)
@@ -119,12 +122,15 @@ void add_check(CLI::App& app) {
     auto options = std::make_shared<Options>();
     CLI::App* command =
         app.add_subcommand("check", "What could go fast here, by which hook, at what cost; changes nothing");
-    command->add_option("DEVICE", options->devices, "Only these bridges, or the bridges of these ports")->type_name("");
+    command
+        ->add_option("DEVICE", options->devices,
+                     "Only these bridges, or the bridges of these ports or of VLAN devices on them")
+        ->type_name("");
     command->add_option("--hook", options->hook, "Plan as `up --hook` would")
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))
         ->capture_default_str();
     command->add_flag("--json", options->json, "Print JSON");
-    command->footer("Examples:\n  underpass check\n  underpass check br0 --hook xdp");
+    command->footer("Examples:\n  underpass check\n  underpass check br0 --hook xdp\n  underpass check eth0");
     command->callback([options] { check(options->devices, options->hook, options->json); });
 }
 

@@ -101,8 +101,9 @@ std::optional<nlohmann::json> ask(const nlohmann::json& request) {
     return answer;
 }
 
-nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook) {
-    const nlohmann::json request = {{"operation", "up"}, {"bridges", bridges}, {"hook", hook}, {"all", all}};
+nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook, bool rxvlan_off) {
+    const nlohmann::json request = {
+        {"operation", "up"}, {"bridges", bridges}, {"hook", hook}, {"all", all}, {"rxvlan_off", rxvlan_off}};
     // Another command may start the daemon, or have it end, at the same time.
     for (const auto end = std::chrono::steady_clock::now() + kPatience;;) {
         try {

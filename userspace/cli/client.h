@@ -19,7 +19,9 @@ std::optional<nlohmann::json> ask(const nlohmann::json& request);
 
 // `underpass up`, in the calling thread's network namespace: asks the daemon, which is started in the background if
 // none runs; its answer. Throws its own sentence if it cannot start.
-nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook);
+// `rxvlan_off`: devices that strip VLAN tags may be told not to.
+nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook,
+                        bool rxvlan_off = false);
 // `underpass down`, likewise; no bridges: all. Where a daemon has crashed, what it left is removed.
 nlohmann::json take_down(const std::vector<std::string>& bridges);
 

@@ -56,17 +56,35 @@ void print_table(const std::vector<std::vector<std::string>>& rows, const std::s
     }
 }
 
+std::string vlan_aware_text(const nlohmann::json& bridge) {
+    return bridge.contains("vlan_aware") ? "VLAN-aware, " + bridge.at("vlan_aware").get<std::string>() : "";
+}
+
+std::string hook_text(const nlohmann::json& port) {
+    const auto hook = port.at("hook").get<std::string>();
+    return port.contains("below") && hook != "kernel" ? hook + " by " + port.at("below").get<std::string>() : hook;
+}
+
+std::vector<std::string> vlan_refusals(const nlohmann::json& port) {
+    const nlohmann::json refusals = port.value("vlan_refusals", nlohmann::json::object());
+    std::vector<std::string> lines;
+    for (const auto& [vlan, why] : refusals.items())
+        lines.push_back(fmt::format("VLAN {}: left to the kernel: {}", vlan, why.get<std::string>()));
+    return lines;
+}
+
 void print_plan(const nlohmann::json& bridge) {
     const bool fast = bridge.at("state") == "fast";
-    fmt::print("{}: {}\n", bridge.at("name").get<std::string>(),
+    const std::string vlans = vlan_aware_text(bridge);
+    fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlans.empty() ? "" : " (" + vlans + ")",
                fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
     std::vector<std::vector<std::string>> rows;
     for (const auto& port : bridge.at("ports")) {
-        rows.push_back({port.at("name").get<std::string>(), port.at("hook").get<std::string>(),
-                        port.at("why").get<std::string>()});
+        rows.push_back({port.at("name").get<std::string>(), hook_text(port), port.at("why").get<std::string>()});
         if (port.contains("cost")) rows.push_back({"", "", "cost: " + port.at("cost").get<std::string>()});
         if (port.contains("why_not_xdp") && port.at("hook") != "kernel")
             rows.push_back({"", "", "not XDP: " + port.at("why_not_xdp").get<std::string>()});
+        for (const std::string& refusal : vlan_refusals(port)) rows.push_back({"", "", refusal});
     }
     print_table(rows, "  ");
 }

@@ -23,6 +23,13 @@ std::string bytes_text(std::uint64_t bytes);
 // Rows of equal length as columns, each as wide as its widest cell; the last is not padded.
 void print_table(const std::vector<std::vector<std::string>>& rows, const std::string& indent);
 
+// "VLAN-aware, 802.1Q", or nothing. `bridge` as plan_json() makes it, as below.
+std::string vlan_aware_text(const nlohmann::json& bridge);
+// "tc", or "tc by eth0" of a VLAN device whose programs are there.
+std::string hook_text(const nlohmann::json& port);
+// "VLAN 5: left to the kernel: ..." each.
+std::vector<std::string> vlan_refusals(const nlohmann::json& port);
+
 // One line a port: where its frames go and why. `bridge` as plan_json() makes it.
 void print_plan(const nlohmann::json& bridge);
 

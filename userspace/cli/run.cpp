@@ -19,6 +19,7 @@ struct RunOptions {
     std::string config;
     std::string hook = "auto";
     bool all = false;
+    bool rxvlan_off = false;
     bool background = false;
     int ready_fd = -1;
 };
@@ -29,6 +30,7 @@ void run(const RunOptions& options) {
     daemon.ready_fd = options.ready_fd;
     daemon.version = UNDERPASS_VERSION;
     if (options.all) daemon.all = parse_hook_choice(options.hook);
+    daemon.rxvlan_off = options.rxvlan_off;
     if (!options.config.empty())
         daemon.config = std::filesystem::absolute(options.config);
     else if (!options.background && std::filesystem::exists(kDefaultConfig))
@@ -52,6 +54,8 @@ void add_run(CLI::App& app) {
         ->needs(all)
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))
         ->capture_default_str();
+    command->add_flag("--rxvlan-off", options->rxvlan_off,
+                      "Where a NIC strips VLAN tags, turn that off meanwhile, so that XDP sees them");
     command->add_flag("--background", options->background)->group("");
     command->add_option("--ready-fd", options->ready_fd)->group("");
     command->footer(

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/client.h"
@@ -23,7 +25,7 @@ std::string frames_text(const Json& counter) {
 }
 
 void print_port(const Json& port) {
-    std::string hook = port.at("hook").get<std::string>();
+    std::string hook = hook_text(port);
     if (hook == "kernel") {
         hook += ": " + port.at("why").get<std::string>();
     } else if (port.contains("programs")) {
@@ -33,7 +35,11 @@ void print_port(const Json& port) {
                                          : fmt::format(" ({})", programs.at("tc").get<std::string>());
     }
     if (!port.at("forwarding").get<bool>()) hook += ", not forwarding";
+    if (port.contains("features_off"))
+        hook +=
+            fmt::format(", turned off: {}", fmt::join(port.at("features_off").get<std::vector<std::string>>(), ", "));
     fmt::print("  {}: {}\n", port.at("name").get<std::string>(), hook);
+    for (const std::string& refusal : vlan_refusals(port)) fmt::print("    {}\n", refusal);
     if (!port.contains("fast")) return;
     const Json& share = port.at("share_fast");
     std::vector<std::vector<std::string>> rows = {
@@ -44,20 +50,59 @@ void print_port(const Json& port) {
     print_table(rows, "    ");
 }
 
-void print_status(const Json& status) {
+std::string vid_text(const Json& vlan) {
+    const auto first = vlan.at("first").get<int>(), last = vlan.at("last").get<int>();
+    return first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
+}
+
+// What the frames of a VLAN meet at a port. What a whole bridge is left for stands above.
+std::string vlan_state_text(const Json& port, bool bridge_fast) {
+    std::string text = port.at("state").get<std::string>();
+    if (port.contains("why") && bridge_fast) text += ", left to the kernel: " + port.at("why").get<std::string>();
+    if (port.contains("vlan_device")) text += "; a VLAN device takes its tagged frames";
+    return text;
+}
+
+void print_vlans(const Json& bridge) {
+    const Json& vlans = bridge.at("vlans");
+    if (vlans.empty()) {
+        fmt::print("  {}\n", bridge.contains("vlan_aware") ? "no port is in a VLAN" : "no VLANs");
+        return;
+    }
+    const bool fast = bridge.at("state") == "fast";
+    std::vector<std::vector<std::string>> rows = {{"VLAN", "port", "frames are", "hook", "fast", "slow", "state"}};
+    for (const Json& vlan : vlans) {
+        std::string vid = vid_text(vlan);
+        for (const Json& port : vlan.at("ports")) {
+            const std::string tags = port.at("tagged").get<bool>() ? "tagged" : "untagged";
+            rows.push_back({std::exchange(vid, ""), port.at("name").get<std::string>(),
+                            tags + (port.at("pvid").get<bool>() ? ", PVID" : ""), hook_text(port),
+                            frames_text(port.at("fast")), frames_text(port.at("slow")), vlan_state_text(port, fast)});
+        }
+    }
+    print_table(rows, "  ");
+}
+
+void print_bridge(const Json& bridge) {
+    const bool fast = bridge.at("state") == "fast";
+    const std::string vlan_aware = vlan_aware_text(bridge);
+    fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlan_aware.empty() ? "" : " (" + vlan_aware + ")",
+               fast ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
+    if (bridge.contains("vlans"))
+        print_vlans(bridge);
+    else
+        for (const Json& port : bridge.at("ports")) print_port(port);
+}
+
+void print_status(const Json& status, bool vlans) {
     const Json& daemon = status.at("daemon");
     fmt::print("daemon: pid {}, version {}{}\n", daemon.at("pid").get<int>(), daemon.at("version").get<std::string>(),
                daemon.at("log").is_null() ? "" : ", log " + daemon.at("log").get<std::string>());
     if (status.at("bridges").empty()) fmt::print("no bridge is accelerated\n");
     const Json waiting = status.value("waiting", Json::object());
     for (const auto& [bridge, why] : waiting.items()) fmt::print("{}: waiting: {}\n", bridge, why.get<std::string>());
-    for (const Json& bridge : status.at("bridges")) {
-        fmt::print(
-            "{}: {}\n", bridge.at("name").get<std::string>(),
-            bridge.at("state") == "fast" ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
-        for (const Json& port : bridge.at("ports")) print_port(port);
-    }
-    if (!status.contains("maps")) return;
+    for (const Json& bridge : status.at("bridges")) print_bridge(bridge);
+    if (vlans || !status.contains("maps")) return;
     const Json& maps = status.at("maps");
     const Json& fdb = maps.at("fdb");
     const Json& sync = status.at("sync");
@@ -75,26 +120,33 @@ void print_status(const Json& status) {
                sync.at("failures").get<std::uint64_t>());
 }
 
-void status(bool json) {
+void status(bool json, bool vlans) {
     require_root();
-    const auto answer = ask({{"operation", "status"}});
+    const auto answer = ask({{"operation", "status"}, {"vlans", vlans}});
     if (!answer && PinDirectory::of_this_namespace().exists()) throw std::runtime_error(kLeftBehind);
     if (!answer) throw std::runtime_error("no daemon runs in this network namespace: `underpass up BRIDGE` starts one");
     if (json)
         fmt::print("{}\n", answer->dump(2));
     else
-        print_status(*answer);
+        print_status(*answer, vlans);
 }
 
 }  // namespace
 
 void add_status(CLI::App& app) {
-    auto json = std::make_shared<bool>(false);
+    struct Options {
+        bool json = false;
+        bool vlans = false;
+    };
+    auto options = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand("status", "What goes fast, and why the rest does not");
-    command->add_flag("--json", *json, "Print JSON");
+    command->add_flag("--vlans", options->vlans,
+                      "By VLAN: the ports that are in it, tagged or not, and what came in fast and slow");
+    command->add_flag("--json", options->json, "Print JSON");
     command->footer(
-        "Examples:\n  underpass status\n  underpass status --json | jq '.bridges[].ports[] | {name, share_fast}'");
-    command->callback([json] { status(*json); });
+        "Examples:\n  underpass status\n  underpass status --vlans\n  underpass status --json | jq '.bridges[].ports[] "
+        "| {name, share_fast}'");
+    command->callback([options] { status(options->json, options->vlans); });
 }
 
 }  // namespace underpass

@@ -17,12 +17,22 @@ struct UpOptions {
     std::vector<std::string> bridges;
     std::string hook = "auto";
     bool all = false;
+    bool rxvlan_off = false;
     bool json = false;
 };
 
+// What is left to the kernel of it.
+void print_port(const nlohmann::json& port) {
+    const auto name = port.at("name").get<std::string>();
+    if (port.at("hook") == "kernel")
+        fmt::print("  {} is left to the kernel: {}\n", name, port.at("why").get<std::string>());
+    else
+        for (const std::string& refusal : vlan_refusals(port)) fmt::print("  {}: {}\n", name, refusal);
+}
+
 void up(const UpOptions& options) {
     require_root();
-    const nlohmann::json answer = bring_up(options.bridges, options.all, options.hook);
+    const nlohmann::json answer = bring_up(options.bridges, options.all, options.hook, options.rxvlan_off);
     if (options.json) {
         fmt::print("{}\n", answer.dump(2));
         return;
@@ -35,11 +45,10 @@ void up(const UpOptions& options) {
             fmt::print("{}: left to the kernel: {}\n", name, bridge.at("why").get<std::string>());
             continue;
         }
-        fmt::print("{}: fast ({} of {} ports)\n", name, fast, bridge.at("ports").size());
-        for (const auto& port : bridge.at("ports"))
-            if (port.at("hook") == "kernel")
-                fmt::print("  {} is left to the kernel: {}\n", port.at("name").get<std::string>(),
-                           port.at("why").get<std::string>());
+        const std::string vlans = vlan_aware_text(bridge);
+        fmt::print("{}: fast ({} of {} ports{})\n", name, fast, bridge.at("ports").size(),
+                   vlans.empty() ? "" : "; " + vlans);
+        for (const auto& port : bridge.at("ports")) print_port(port);
     }
     if (options.all) fmt::print("every bridge that appears from now on is taken too\n");
 }
@@ -57,8 +66,12 @@ void add_up(CLI::App& app) {
         ->capture_default_str();
     command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later")
         ->excludes(bridges);
+    command->add_flag("--rxvlan-off", options->rxvlan_off,
+                      "Where a NIC strips VLAN tags, turn that off until `down`, so that XDP sees them");
     command->add_flag("--json", options->json, "Print JSON");
-    command->footer("Examples:\n  underpass up br0\n  underpass up br0 br1 --hook tc\n  underpass up --all");
+    command->footer(
+        "Examples:\n  underpass up br0\n  underpass up br0 br1 --hook tc\n  underpass up br0 --rxvlan-off\n"
+        "  underpass up --all");
     command->callback([options] {
         if (options->bridges.empty() && !options->all)
             throw CLI::ValidationError("up",

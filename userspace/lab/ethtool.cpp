@@ -41,20 +41,6 @@ bool belongs_to(const std::string& group, const std::string& name) {
     return name == group;
 }
 
-// Sets those of `wanted` that differ, and requires that they then are so.
-void apply(const Ethtool& device, const Names& names, const std::map<std::size_t, bool>& wanted) {
-    const auto before = device.active_features(names.size());
-    std::map<std::size_t, bool> changes;
-    for (const auto& [bit, on] : wanted)
-        if (before[bit] != on) changes.emplace(bit, on);
-    if (changes.empty()) return;
-    device.set_features(changes, names.size());
-    const auto after = device.active_features(names.size());
-    for (const auto& [bit, on] : changes)
-        if (after[bit] != on)
-            throw_errno(EOPNOTSUPP, "switch " + names[bit] + (on ? " on" : " off") + " at " + device.device());
-}
-
 }  // namespace
 
 void set_features(const std::string& device_name, const std::vector<FeatureChange>& changes) {
@@ -73,7 +59,7 @@ void set_features(const std::string& device_name, const std::vector<FeatureChang
         if (!known) throw std::invalid_argument("no device feature has the name " + change.name);
     }
     if (!wished.empty()) device.set_features(wished, names.size());
-    apply(device, names, wanted);
+    device.require_features(wanted, names);
     for (const auto& change : changes)
         if (change.on && !feature(device_name, change.name))
             throw_errno(EOPNOTSUPP, "switch " + change.name + " on at " + device_name);
@@ -104,9 +90,9 @@ void make_wire_like(const std::string& device_name) {
             (name.starts_with("tx-") && name.ends_with("-segmentation")))
             off.emplace(bit, false);
     }
-    // Some drivers claim features that cannot be changed; those that they have on are what matters, and apply() says
-    // so if one stays.
-    apply(device, names, off);
+    // Some drivers claim features that cannot be changed; those that they have on are what matters, and
+    // require_features() says so if one stays.
+    device.require_features(off, names);
     set_features(device_name, {{"rx-gro", false}});
     set_features(device_name, {{"rx-gro", true}});
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "lab/link.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -28,6 +29,8 @@
 namespace underpass::lab {
 
 namespace {
+
+constexpr std::uint32_t kMstBit = 1U << BR_BOOLOPT_MST_ENABLE;
 
 // The kernel counts in clock ticks as user space sees them: hundredths of a second.
 std::uint32_t ticks(std::chrono::milliseconds time) {
@@ -59,6 +62,9 @@ void put_bridge(Request& request, const BridgeOptions& options) {
     if (options.ageing) request.put(IFLA_BR_AGEING_TIME, ticks(*options.ageing));
     if (options.forward_delay) request.put(IFLA_BR_FORWARD_DELAY, ticks(*options.forward_delay));
     put_if<std::uint8_t>(request, IFLA_BR_VLAN_FILTERING, options.vlan_filtering);
+    if (options.vlan_protocol) request.put(IFLA_BR_VLAN_PROTOCOL, htons(*options.vlan_protocol));
+    if (options.mst)
+        request.put(IFLA_BR_MULTI_BOOLOPT, br_boolopt_multi{.optval = *options.mst ? kMstBit : 0, .optmask = kMstBit});
     put_if<std::uint8_t>(request, IFLA_BR_MCAST_SNOOPING, options.multicast_snooping);
 }
 

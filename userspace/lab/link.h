@@ -35,6 +35,10 @@ struct BridgeOptions {
     std::optional<std::chrono::milliseconds> ageing = std::nullopt;
     std::optional<std::chrono::milliseconds> forward_delay = std::nullopt;
     std::optional<bool> vlan_filtering = std::nullopt;
+    std::optional<std::uint16_t> vlan_protocol = std::nullopt;  // EtherType of the tags that it goes by, in host order
+    // States are those of spanning trees (set_msti, set_mst_state), not of ports and VLANs; only while there is no
+    // VLAN.
+    std::optional<bool> mst = std::nullopt;
     std::optional<bool> multicast_snooping = std::nullopt;
     std::optional<MacAddr> mac = std::nullopt;  // else the lowest of its ports', which changes with them
 };

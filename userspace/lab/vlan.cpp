@@ -74,6 +74,45 @@ void delete_bridge_vlan(const std::string& device, Vid vid, bool self) {
     }
 }
 
+void set_vlan_state(const std::string& port, Vid vid, PortState state) {
+    Request request(RTM_NEWVLAN, 0, "set the state of " + port + " in VLAN " + std::to_string(number(vid)));
+    auto& header = request.header<br_vlan_msg>();
+    header.family = PF_BRIDGE;
+    header.ifindex = number(ifindex(port));
+    {
+        const Request::Nest entry(request, BRIDGE_VLANDB_ENTRY | NLA_F_NESTED);
+        const bridge_vlan_info info = {.flags = BRIDGE_VLAN_INFO_ONLY_OPTS, .vid = number(vid)};
+        request.put(BRIDGE_VLANDB_ENTRY_INFO, info).put(BRIDGE_VLANDB_ENTRY_STATE, state);
+    }
+    request.send(kVlanFiltering);
+}
+
+void set_msti(const std::string& bridge, Vid vid, std::uint16_t instance) {
+    Request request(RTM_NEWVLAN, 0, "set the spanning tree of VLAN " + std::to_string(number(vid)) + " of " + bridge);
+    auto& header = request.header<br_vlan_msg>();
+    header.family = PF_BRIDGE;
+    header.ifindex = number(ifindex(bridge));
+    {
+        const Request::Nest options(request, BRIDGE_VLANDB_GLOBAL_OPTIONS | NLA_F_NESTED);
+        request.put(BRIDGE_VLANDB_GOPTS_ID, number(vid)).put(BRIDGE_VLANDB_GOPTS_MSTI, instance);
+    }
+    request.send(kVlanFiltering);
+}
+
+void set_mst_state(const std::string& port, std::uint16_t instance, PortState state) {
+    Request request(RTM_SETLINK, 0, "set the state of " + port + " in tree " + std::to_string(instance));
+    auto& header = request.header<ifinfomsg>();
+    header.ifi_family = PF_BRIDGE;
+    header.ifi_index = index_of(port);
+    {
+        const Request::Nest spec(request, IFLA_AF_SPEC);
+        const Request::Nest trees(request, IFLA_BRIDGE_MST | NLA_F_NESTED);
+        const Request::Nest entry(request, IFLA_BRIDGE_MST_ENTRY | NLA_F_NESTED);
+        request.put(IFLA_BRIDGE_MST_ENTRY_MSTI, instance).put(IFLA_BRIDGE_MST_ENTRY_STATE, state);
+    }
+    request.send("spanning trees by VLAN in its bridge");
+}
+
 void set_membership(const std::string& device, const VlanMembership& vlans, bool self) {
     if (vlans.is_default()) return;
     const bool keeps_default = vlans.pvid == kDefaultVid || std::ranges::count(vlans.tagged, kDefaultVid) > 0;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "lab/spec.h"
+#include "model/host.h"
 #include "model/types.h"
 
 namespace underpass::lab {
@@ -25,6 +26,13 @@ struct BridgeVlanFlags {
 void add_bridge_vlan(const std::string& device, Vid vid, BridgeVlanFlags flags = {}, bool self = false);
 // No member is no error.
 void delete_bridge_vlan(const std::string& device, Vid vid, bool self = false);
+
+// The state of a port in one of its VLANs alone.
+void set_vlan_state(const std::string& port, Vid vid, PortState state);
+// Of a bridge with BridgeOptions::mst: the spanning tree instance that a VLAN follows (0 at first), and a port's state
+// in an instance.
+void set_msti(const std::string& bridge, Vid vid, std::uint16_t instance);
+void set_mst_state(const std::string& port, std::uint16_t instance, PortState state);
 
 // All of a port's (or the bridge's own) VLANs, for one that has what the kernel gives to each new port: VLAN 1, which
 // stays only if it is named. What is default is left as it is.

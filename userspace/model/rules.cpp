@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "model/rules.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <linux/if.h>
@@ -11,6 +12,8 @@
 #include <array>
 #include <stdexcept>
 #include <string_view>
+
+#include "model/vlan_rules.h"
 
 namespace underpass {
 
@@ -36,6 +39,11 @@ const Value& find_or_default(const std::map<Ifindex, Value>& map, Ifindex index)
     static const Value nothing{};
     const auto found = map.find(index);
     return found == map.end() ? nothing : found->second;
+}
+
+bool is_bridge(const Host& host, Ifindex index) {
+    const auto link = host.links.find(index);
+    return link != host.links.end() && link->second.kind == "bridge";
 }
 
 // Who else looks at this bridge's frames: the reason to leave it to the kernel, or empty.
@@ -67,7 +75,9 @@ std::string bridge_refusal(const Host& host, const Link& link) {
     if (!bridge.unknown.empty())
         return fmt::format("it has attributes that this version does not know (IFLA_BR_* {})",
                            fmt::join(bridge.unknown, ", "));
-    if (bridge.vlan_filtering) return "VLAN filtering is not supported yet (vlan_filtering 1)";
+    if (bridge.vlan_filtering && bridge.local_in_vlan_0)
+        return "its own addresses are in VLAN 0 only (fdb_local_vlan_0 1)";
+    if (bridge.mst) return "MST is on, whose states change without an event (mst_enabled 1)";
     if (bridge.ageing_ms == 0) return "it learns no addresses (ageing_time 0)";
     if (const Link* top = device_on_top(host, link))
         return fmt::format("{} on top of it, a {}, has addresses of its own", top->name, top->kind);
@@ -76,21 +86,13 @@ std::string bridge_refusal(const Host& host, const Link& link) {
     return governed_by(host.netfilter, bridge);
 }
 
-std::string port_refusal(const Host& host, const Link& link) {
-    if (!link.port) return "its port attributes are not known yet";
-    const PortAttributes& port = *link.port;
-    if (!port.unknown.empty())
-        return fmt::format("it has attributes that this version does not know (IFLA_BRPORT_* {})",
-                           fmt::join(port.unknown, ", "));
+// Why frames that come in by the device cannot be taken there; empty if they can.
+std::string device_refusal(const Host& host, const Link& link) {
     constexpr std::array<std::string_view, 6> kKinds = {"", "veth", "tun", "bond", "vlan", "dummy"};
     if (!contains(kKinds, link.kind))
         return fmt::format("devices of kind {} are not supported as ports yet", link.kind);
     if (link.arp_type != ARPHRD_ETHER) return "it is not an Ethernet device";
     if (link.switchdev) return "it is a port of a hardware switch, which forwards by itself";
-    if (port.vlan_tunnel) return "vlan_tunnel is on";
-    if (port.mrp_ring_open || port.mrp_in_open) return "it is part of an MRP ring";
-    if (port.backup_port) return "it has a backup_port";
-    if (port.backup_nexthop) return "it has a backup_nhid";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its frames: " + chain->second;
     // Ours stands before them: first among tcx programs, which run before a clsact qdisc's filters.
@@ -102,6 +104,19 @@ std::string port_refusal(const Host& host, const Link& link) {
     if (peer && peer->has_generic_xdp)
         return "its other end runs an XDP program in generic mode, which redirected frames pass by";
     return {};
+}
+
+std::string port_refusal(const Host& host, const Link& link) {
+    if (!link.port) return "its port attributes are not known yet";
+    const PortAttributes& port = *link.port;
+    if (!port.unknown.empty())
+        return fmt::format("it has attributes that this version does not know (IFLA_BRPORT_* {})",
+                           fmt::join(port.unknown, ", "));
+    if (port.vlan_tunnel) return "vlan_tunnel is on";
+    if (port.mrp_ring_open || port.mrp_in_open) return "it is part of an MRP ring";
+    if (port.backup_port) return "it has a backup_port";
+    if (port.backup_nexthop) return "it has a backup_nhid";
+    return device_refusal(host, link);
 }
 
 // Why no XDP program should be on this port; empty if it may.
@@ -121,13 +136,18 @@ std::string xdp_refusal(const Host& host, const Link& link) {
     }
     if (!driver.native_xdp.value_or(false))
         return fmt::format("the driver {} has no native XDP", driver.driver.empty() ? "of it" : driver.driver);
-    if (driver.strips_vlan.value_or(false))
-        return fmt::format("it strips VLAN tags, which XDP then cannot see (ethtool -K {} rxvlan off)", link.name);
     if (driver.foreign_xdp) return "another XDP program is on it, which does not share the device";
     if (control.foreign_egress) return "other TC filters on it would be passed by";
     if (!contains(kDefaultQdiscs, link.qdisc))
         return fmt::format("XDP would pass by its qdisc {}, which somebody has set up", link.qdisc);
     return {};
+}
+
+// ... where this is all there is in the way, it can be turned off.
+std::string tag_refusal(const Host& host, const Link& link) {
+    if (!find_or_default(host.drivers, link.index).strips_vlan.value_or(false)) return {};
+    return fmt::format("it strips VLAN tags, which XDP then cannot see (ethtool -K {} rxvlan off, or --rxvlan-off)",
+                       link.name);
 }
 
 bool is_xdp_target(const Host& host, const Link& link) {
@@ -151,7 +171,8 @@ std::optional<MacAddr> right_peer(const Host& host, const Link& link) {
 
 device device_record(const Host& host, const Link& bridge, const Link& link, const PortPlan& plan, bool bridge_fast) {
     device record{};
-    record.ifindex = record.out = number(link.index);
+    record.ifindex = number(link.index);
+    record.out = number(plan.below);
     record.bridge = number(bridge.index);
     record.flags = DEVICE_PRESENT;
     const BridgeAttributes attributes = bridge.bridge.value_or(BridgeAttributes{});
@@ -173,9 +194,18 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
     set(bridge_fast && plan.refusal.empty(), DEVICE_INGRESS);
     set(bridge_fast && plan.refusal.empty(), DEVICE_EGRESS);
     set(port.isolated, DEVICE_ISOLATED);
-    set(host.vlan_devices, DEVICE_VLAN_UPPERS);
+    set(host.vlan_devices || plan.below != link.index, DEVICE_VLAN_UPPERS);
     set(host.netfilter.call_iptables || attributes.nf_call_iptables, DEVICE_BRNF_IPV4);
     set(host.netfilter.call_ip6tables || attributes.nf_call_ip6tables, DEVICE_BRNF_IPV6);
+    if (attributes.vlan_filtering) {
+        record.flags |= DEVICE_VLAN_AWARE;
+        record.vid = number(find_or_default(host.vlans, link.index).pvid);
+        record.vlan_protocol = htons(attributes.vlan_protocol);
+    } else if (plan.below != link.index) {
+        record.flags |= DEVICE_VLAN_DEVICE;
+        record.vid = number(link.vlan->id);
+        record.vlan_protocol = htons(link.vlan->protocol);
+    }
 
     std::uint32_t mtu = link.mtu;
     if (plan.peer) mtu = std::min(mtu, find_or_default(host.drivers, link.index).peer->mtu);
@@ -186,6 +216,7 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
 }
 
 std::string tc_why(const Link& link, const PortPlan& plan) {
+    if (link.kind == "vlan" && plan.below == link.index) return "TC works on every device";
     if (plan.peer) return "a local stack is behind it: frames for it go straight into its namespace";
     if (link.kind == "veth" || link.kind == "tun")
         return "a local stack is behind it: TC keeps TSO and checksums whole";
@@ -200,7 +231,7 @@ void choose_xdp(BridgePlan& plan, const Host& host) {
     std::size_t able = 0, targets = 0;
     for (PortPlan& port : plan.ports) {
         if (!is_able(port)) continue;
-        port.xdp_target = is_xdp_target(host, host.links.at(port.index));
+        port.xdp_target = is_xdp_target(host, host.links.at(port.below));
         able++;
         targets += port.xdp_target ? 1 : 0;
     }
@@ -212,7 +243,7 @@ void choose_xdp(BridgePlan& plan, const Host& host) {
             if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
             continue;
         }
-        const Link& link = host.links.at(port.index);
+        const Link& link = host.links.at(port.below);
         port.xdp = true;
         port.why = link.kind == "veth" ? "it carries frames as a wire does: no skb is made"
                                        : "its driver runs XDP natively: no skb is made";
@@ -221,6 +252,23 @@ void choose_xdp(BridgePlan& plan, const Host& host) {
         if (!port.xdp_target)
             port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
     }
+}
+
+// The device that runs the programs for a port: the port itself. For a VLAN device it is the one below, where the frame
+// comes in and leaves with its tag, so that it takes one step; unless somebody would miss the step between, or the
+// kernel has more to do there than to put a tag on.
+Ifindex below(const Host& host, const Link& bridge, const Link& link) {
+    constexpr std::array<std::string_view, 4> kKinds = {"", "veth", "tun", "dummy"};
+    if (link.kind != "vlan" || !link.vlan || !link.lower || link.lower_netnsid) return link.index;
+    const auto lower = host.links.find(*link.lower);
+    if (lower == host.links.end() || !contains(kKinds, lower->second.kind)) return link.index;
+    if (bridge.bridge && bridge.bridge->vlan_filtering) return link.index;
+    if (!link.vlan->reorder_header || link.vlan->maps_priority || !link.vlan->unknown.empty()) return link.index;
+    const TrafficControl& control = find_or_default(host.traffic_control, link.index);
+    if (control.foreign_ingress || control.foreign_egress || link.qdisc != "noqueue" || link.promiscuity > 1)
+        return link.index;
+    if (lower->second.master && !is_bridge(host, *lower->second.master)) return link.index;
+    return device_refusal(host, lower->second).empty() ? lower->first : link.index;
 }
 
 const Link* find_link(const Host& host, const std::string& name) {
@@ -267,6 +315,7 @@ BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, 
     plan.index = bridge.index;
     plan.name = bridge.name;
     plan.choice = choice;
+    plan.vlan_aware = bridge.bridge && bridge.bridge->vlan_filtering;
     plan.refusal = bridge_refusal(host, bridge);
     for (const auto& [index, link] : host.links) {
         if (link.master != bridge.index) continue;
@@ -274,22 +323,32 @@ BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, 
         port.index = index;
         port.name = link.name;
         port.refusal = port_refusal(host, link);
-        const auto failure = attach_failures.find(index);
+        port.below = below(host, bridge, link);
+        const Link& device = host.links.at(port.below);
+        const auto failure = attach_failures.find(port.below);
         const bool failed = failure != attach_failures.end();
         if (port.refusal.empty() && failed && failure->second.hook == Hook::tc) port.refusal = failure->second.why;
-        if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, link);
+        if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, device);
+        if (port.refusal.empty() && port.xdp_refusal.empty()) {
+            port.xdp_refusal = tag_refusal(host, device);
+            port.strips_tags = !port.xdp_refusal.empty();
+        }
         if (port.xdp_refusal.empty() && failed && failure->second.hook == Hook::xdp)
             port.xdp_refusal = failure->second.why;
         if (port.refusal.empty()) port.peer = right_peer(host, link);
-        port.why = tc_why(link, port);
+        port.why = tc_why(device, port);
         plan.ports.push_back(std::move(port));
     }
     choose_xdp(plan, host);
+    std::map<Ifindex, VidSet> taken;
+    if (plan.vlan_aware) taken = vlan_devices_by_lower(host, bridge.bridge->vlan_protocol);
     for (PortPlan& port : plan.ports) {
         // Whoever asked for XDP by name gets XDP or is told why not.
         if (choice == HookChoice::xdp && port.refusal.empty() && !port.xdp)
             port.refusal = "no XDP here: " + port.xdp_refusal;
-        port.record = device_record(host, bridge, host.links.at(port.index), port, plan.refusal.empty());
+        const Link& link = host.links.at(port.index);
+        port.record = device_record(host, bridge, link, port, plan.refusal.empty());
+        if ((port.record.flags & DEVICE_VLAN_AWARE) != 0) plan_vlans(host, link, taken[port.index], port);
     }
     const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
     if (plan.refusal.empty() && !plan.ports.empty() && std::ranges::all_of(plan.ports, is_left))
@@ -313,8 +372,8 @@ std::optional<FdbWanted> wanted_fdb(const Host& host, const Plan& plan, const Fd
     if (record == host.fdb.end()) return std::nullopt;
     const auto bridge = plan.find(key.bridge);
     if (bridge == plan.end()) return std::nullopt;
-    // Without VLAN filtering the kernel looks addresses up without a VLAN.
-    if (key.vid != Vid::none) return std::nullopt;
+    // Without VLAN filtering the kernel looks addresses up without a VLAN, with it never so.
+    if ((key.vid != Vid::none) != bridge->second.vlan_aware) return std::nullopt;
     // A locked entry authorises nobody.
     if (record->second.locked) return std::nullopt;
     FdbWanted wanted;

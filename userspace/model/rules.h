@@ -22,6 +22,7 @@ struct Selection {
     std::optional<HookChoice> all;
     std::map<std::string, HookChoice> bridges;
     std::set<std::string> except;
+    bool rxvlan_off = false;  // devices that strip VLAN tags are told not to, so that XDP can run there
 
     bool operator==(const Selection&) const = default;
     bool empty() const { return !all && bridges.empty(); }
@@ -31,6 +32,7 @@ struct Selection {
 struct PortPlan {
     Ifindex index = Ifindex::none;
     std::string name;
+    Ifindex below = Ifindex::none;  // the device that runs the programs: the port, or what a VLAN device sits on
     std::string refusal;            // why the port is left to the kernel; empty: it goes fast
     bool xdp = false;               // the XDP program as well as the TC program, which every port of the bridge has
     bool xdp_target = false;        // an XDP redirect reaches it without loss
@@ -38,8 +40,8 @@ struct PortPlan {
     std::string why;                // why this hook
     std::string cost;               // what it takes away; empty: nothing
     std::string xdp_refusal;        // why not XDP; empty if it is, or was not asked for
+    bool strips_tags = false;       // ... and all there is in the way is that the device strips VLAN tags
     device record{};                // for the devices map; flags 0 where the port is refused as a whole
-    Ifindex below = Ifindex::none;  // the device that runs the programs: the port, or what a VLAN device sits on
     port_vlans vlans{};             // for the port_vlans map, on a VLAN-aware bridge
     // VLANs of a VLAN-aware bridge's port that are left to the kernel: "5", "10-20" -> why.
     std::map<std::string, std::string> vlan_refusals;
@@ -51,6 +53,7 @@ struct BridgePlan {
     Ifindex index = Ifindex::none;
     std::string name;
     HookChoice choice = HookChoice::automatic;
+    bool vlan_aware = false;
     std::string refusal;          // why the bridge as a whole is left to the kernel; empty: it goes fast
     std::vector<PortPlan> ports;  // in the order of their index
 };

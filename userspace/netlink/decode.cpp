@@ -9,6 +9,7 @@
 #include "netlink/attribute.h"
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
+#include "netlink/decode_vlan.h"
 #include "netlink/netdev.h"
 
 namespace underpass {
@@ -31,6 +32,8 @@ std::optional<Event> decode_event(const nlmsghdr* message) {
         case RTM_DELLINK: return decode_link(message);
         case RTM_NEWNEIGH:
         case RTM_DELNEIGH: return decode_fdb(message);
+        case RTM_NEWVLAN:
+        case RTM_DELVLAN: return decode_vlan(message);
         case RTM_NEWQDISC:
         case RTM_DELQDISC:
         case RTM_NEWTFILTER:

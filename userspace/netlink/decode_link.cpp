@@ -4,9 +4,11 @@
 // numbers are the kernel's br_port_fill_attrs() and br_fill_info() up to Linux 6.18.
 #include "netlink/decode_link.h"
 
+#include <endian.h>
 #include <linux/if.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/if_vlan.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -23,10 +25,20 @@ constexpr std::uint16_t kBrFdbNLearned = 48;            // 6.7
 constexpr std::uint16_t kBrFdbMaxLearned = 49;          // 6.7
 static_assert(__IFLA_BRPORT_MAX >= kBrportMab && __IFLA_BR_MAX >= kBrFdbNLearned);
 
-// Options of IFLA_BR_MULTI_BOOLOPT that leave known unicast alone while the bridge does not filter VLANs: no learning
-// from link-local frames (which are multicast), multicast snooping per VLAN, MST (states per VLAN), notification of
-// failed MDB offload (6.15), local FDB entries on VLAN 0 only (6.18).
-constexpr std::uint32_t kHarmlessOptions = 0b11111;
+// Options of IFLA_BR_MULTI_BOOLOPT, by number. Those that leave known unicast alone on any bridge: no learning from
+// link-local frames (which are multicast), multicast snooping per VLAN, and notification of failed MDB offload, 3 since
+// 6.15.
+constexpr std::uint32_t kHarmlessOptions =
+    1U << BR_BOOLOPT_NO_LL_LEARN | 1U << BR_BOOLOPT_MCAST_VLAN_SNOOPING | 1U << 3;
+// Those that are stored: MST, and local FDB entries on VLAN 0 only, 4 since 6.18.
+constexpr std::uint32_t kMst = 1U << BR_BOOLOPT_MST_ENABLE;
+constexpr std::uint32_t kLocalInVlan0 = 1U << 4;
+
+// VLAN device flags that change nothing for a frame: registration protocols, and what the carrier follows.
+constexpr std::uint32_t kHarmlessVlanFlags =
+    VLAN_FLAG_GVRP | VLAN_FLAG_MVRP | VLAN_FLAG_LOOSE_BINDING | VLAN_FLAG_BRIDGE_BINDING;
+
+constexpr std::uint16_t kMaxVid = 4094;
 
 // USER_HZ is 100 on every architecture.
 constexpr std::uint64_t kMillisecondsPerTick = 10;
@@ -37,10 +49,36 @@ bool store_flag(bool& target, const Attribute& attribute) {
     return value.has_value();
 }
 
+// An EtherType, which is in network byte order.
+bool store_protocol(std::uint16_t& target, const Attribute& attribute) {
+    auto value = attribute.u16();
+    if (value) target = be16toh(*value);
+    return value.has_value();
+}
+
 bool store_ticks(std::uint64_t& target, const Attribute& attribute) {
     auto value = attribute.u32();
     if (value) target = *value * kMillisecondsPerTick;
     return value.has_value();
+}
+
+bool store_options(BridgeAttributes& bridge, const Attribute& attribute) {
+    auto options = attribute.as<br_boolopt_multi>();
+    if (!options) return false;
+    const std::uint32_t on = options->optval & options->optmask;
+    bridge.mst = on & kMst;
+    bridge.local_in_vlan_0 = on & kLocalInVlan0;
+    // An option that is unknown but off is as if it did not exist.
+    if (on & ~(kHarmlessOptions | kMst | kLocalInVlan0)) bridge.unknown.insert(attribute.type);
+    return true;
+}
+
+bool store_vlan_flags(VlanAttributes& vlan, const Attribute& attribute) {
+    auto flags = attribute.as<ifla_vlan_flags>();
+    if (!flags) return false;
+    vlan.reorder_header = flags->flags & VLAN_FLAG_REORDER_HDR;
+    if (flags->flags & ~(VLAN_FLAG_REORDER_HDR | kHarmlessVlanFlags)) vlan.unknown.insert(attribute.type);
+    return true;
 }
 
 bool store_state(PortState& target, const Attribute& attribute) {
@@ -99,6 +137,27 @@ std::optional<LinkInfo> link_info(Bytes attributes) {
     return ok ? std::optional(info) : std::nullopt;
 }
 
+// Absent if malformed, or without a VID.
+std::optional<VlanAttributes> decode_vlan_attributes(Bytes attributes) {
+    VlanAttributes vlan;
+    // The kernel leaves the flags out where none is set.
+    vlan.reorder_header = false;
+    std::optional<std::uint16_t> id;
+    bool ok = for_each_attribute(attributes, [&](const Attribute& attribute) {
+        switch (attribute.type) {
+            case IFLA_VLAN_ID: id = attribute.u16(); return id.has_value();
+            case IFLA_VLAN_PROTOCOL: return store_protocol(vlan.protocol, attribute);
+            case IFLA_VLAN_FLAGS: return store_vlan_flags(vlan, attribute);
+            case IFLA_VLAN_EGRESS_QOS:
+            case IFLA_VLAN_INGRESS_QOS: vlan.maps_priority |= !attribute.payload.empty(); return true;
+            default: vlan.unknown.insert(attribute.type); return true;
+        }
+    });
+    if (!ok || !id || *id > kMaxVid) return std::nullopt;
+    vlan.id = Vid{*id};
+    return vlan;
+}
+
 bool store_link_info(Link& link, Bytes attributes) {
     auto info = link_info(attributes);
     if (!info) return false;
@@ -106,6 +165,10 @@ bool store_link_info(Link& link, Bytes attributes) {
     if (info->kind == "bridge") {
         link.bridge = decode_bridge_attributes(info->data);
         if (!link.bridge) return false;
+    }
+    if (info->kind == "vlan") {
+        link.vlan = decode_vlan_attributes(info->data);
+        if (!link.vlan) return false;
     }
     if (info->slave_kind == "bridge" && !info->slave_data.empty()) {
         link.port = decode_port_attributes(info->slave_data);
@@ -226,12 +289,8 @@ std::optional<BridgeAttributes> decode_bridge_attributes(Bytes attributes) {
             case IFLA_BR_VLAN_FILTERING: return store_flag(bridge.vlan_filtering, attribute);
             case IFLA_BR_NF_CALL_IPTABLES: return store_flag(bridge.nf_call_iptables, attribute);
             case IFLA_BR_NF_CALL_IP6TABLES: return store_flag(bridge.nf_call_ip6tables, attribute);
-            case IFLA_BR_MULTI_BOOLOPT: {
-                // An option that is unknown but off is as if it did not exist.
-                auto options = attribute.as<br_boolopt_multi>();
-                if (options && options->optval & ~kHarmlessOptions) bridge.unknown.insert(attribute.type);
-                return options.has_value();
-            }
+            case IFLA_BR_VLAN_PROTOCOL: return store_protocol(bridge.vlan_protocol, attribute);
+            case IFLA_BR_MULTI_BOOLOPT: return store_options(bridge, attribute);
 
             // ARP frames are the kernel's anyway.
             case IFLA_BR_NF_CALL_ARPTABLES:
@@ -250,8 +309,7 @@ std::optional<BridgeAttributes> decode_bridge_attributes(Bytes attributes) {
             case IFLA_BR_TCN_TIMER:
             case IFLA_BR_TOPOLOGY_CHANGE_TIMER:
             case IFLA_BR_GC_TIMER:
-            // Only with VLAN filtering, and its statistics.
-            case IFLA_BR_VLAN_PROTOCOL:
+            // What new ports get, which then is in their VLANs, and statistics.
             case IFLA_BR_VLAN_DEFAULT_PVID:
             case IFLA_BR_VLAN_STATS_ENABLED:
             case IFLA_BR_VLAN_STATS_PER_PORT:

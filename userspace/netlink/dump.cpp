@@ -3,6 +3,7 @@
 #include "netlink/dump.h"
 
 #include <fmt/format.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +13,7 @@
 
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
+#include "netlink/decode_vlan.h"
 #include "netlink/request.h"
 
 namespace underpass {
@@ -31,6 +33,27 @@ void dump_fdb(NetlinkSocket& route, const EventSink& sink) {
     route.dump(request.message, "list FDB entries", [&](const nlmsghdr* message) {
         if (auto event = decode_fdb(message)) sink(std::move(*event));
     });
+}
+
+std::optional<PortVlans> read_vlans(NetlinkSocket& route, Ifindex index) {
+    DumpRequest<br_vlan_msg> request(RTM_GETVLAN);
+    request.header->family = AF_BRIDGE;
+    request.header->ifindex = number(index);
+    std::optional<PortVlans> vlans = PortVlans{};
+    try {
+        // The kernel goes on by counting VLANs: one that goes meanwhile may hide another, but its event has them read
+        // again. A message that is not understood could hide any.
+        route.dump(request.message, fmt::format("read the VLANs of device {}", number(index)),
+                   [&](const nlmsghdr* message) {
+                       if (vlans && !append_vlans(*vlans, message)) vlans.reset();
+                   });
+    } catch (const NetlinkError& error) {
+        // No such device, it left its bridge, or the kernel has no VLAN filtering.
+        const int code = error.code().value();
+        if (code != ENODEV && code != EINVAL && code != EOPNOTSUPP) throw;
+        return std::nullopt;
+    }
+    return vlans;
 }
 
 std::optional<Link> get_link(NetlinkSocket& route, Ifindex index, std::optional<int> netnsid) {

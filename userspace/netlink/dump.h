@@ -23,11 +23,6 @@ void dump_fdb(NetlinkSocket& route, const EventSink& sink);
 // The VLANs of one port of a bridge, or of the bridge itself. Absent where it is neither, or the kernel has no VLANs.
 std::optional<PortVlans> read_vlans(NetlinkSocket& route, Ifindex index);
 
-// Whether a VLAN device with this VID and protocol (an EtherType, host order) sits on the device, in whichever
-// namespace: the kernel is asked for one that is too large, and says which it minds first. Nothing is made. Absent
-// where it cannot be asked so. Only where the kernel has VLAN devices: asking would load them.
-std::optional<bool> has_vlan_device(NetlinkSocket& route, const Link& below, std::uint16_t protocol, Vid vid);
-
 // One device's state now; absent if there is none with this index. `netnsid`: in another namespace, by its id here.
 std::optional<Link> get_link(NetlinkSocket& route, Ifindex index, std::optional<int> netnsid = {});
 

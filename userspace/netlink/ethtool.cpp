@@ -89,6 +89,43 @@ void Ethtool::set_features(const std::map<std::size_t, bool>& wanted, std::size_
     call(features, "set features of ");
 }
 
+void Ethtool::require_features(const std::map<std::size_t, bool>& wanted, const std::vector<std::string>& names) const {
+    const auto before = active_features(names.size());
+    std::map<std::size_t, bool> changes;
+    for (const auto& [bit, on] : wanted)
+        if (before[bit] != on) changes.emplace(bit, on);
+    if (changes.empty()) return;
+    set_features(changes, names.size());
+    const auto after = active_features(names.size());
+    for (const auto& [bit, on] : changes)
+        if (after[bit] != on)
+            throw_errno(EOPNOTSUPP, "switch " + names[bit] + (on ? " on" : " off") + " at " + device_);
+}
+
+std::set<std::string> Ethtool::active_among(const std::set<std::string>& names) const {
+    std::set<std::string> active;
+    for (const auto& [name, on] : features())
+        if (on && names.contains(name)) active.insert(name);
+    return active;
+}
+
+void Ethtool::switch_features(const std::set<std::string>& names, bool on) const {
+    const auto all = feature_names();
+    const auto before = active_features(all.size());
+    std::map<std::size_t, bool> wanted, back;
+    for (std::size_t bit = 0; bit < all.size(); bit++) {
+        if (!names.contains(all[bit])) continue;
+        wanted.emplace(bit, on);
+        back.emplace(bit, before[bit]);
+    }
+    try {
+        require_features(wanted, all);
+    } catch (...) {
+        set_features(back, all.size());
+        throw;
+    }
+}
+
 void Ethtool::call(void* command, const char* what) const {
     ifreq request = {};
     if (device_.size() >= sizeof(request.ifr_name)) throw_errno(ENAMETOOLONG, what + device_);

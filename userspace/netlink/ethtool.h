@@ -7,12 +7,16 @@
 
 #include <cstddef>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "loader/fd.h"
 
 namespace underpass {
+
+// A device with one of these on takes the VLAN tag out of the bytes of what it receives.
+inline const std::set<std::string> kVlanStripping = {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"};
 
 class Ethtool {
 public:
@@ -27,6 +31,13 @@ public:
     std::map<std::string, bool> features() const;
     // Changes these bits; one that the driver keeps as it was is no error here.
     void set_features(const std::map<std::size_t, bool>& wanted, std::size_t count) const;
+    // Changes those bits that differ, and requires that they then are so; `names` as feature_names() has them.
+    void require_features(const std::map<std::size_t, bool>& wanted, const std::vector<std::string>& names) const;
+
+    // By name; what the kernel has no feature of is not on, and is not changed.
+    std::set<std::string> active_among(const std::set<std::string>& names) const;
+    // All of them, or, where the driver keeps one as it was, none.
+    void switch_features(const std::set<std::string>& names, bool on) const;
 
 private:
     void call(void* command, const char* what) const;

@@ -14,7 +14,7 @@ namespace underpass {
 namespace {
 
 constexpr std::uint32_t kLargestFdb = 1U << 24;
-constexpr std::array<std::string_view, 4> kFileKeys = {"bridges", "all", "hook", "fdb_size"};
+constexpr std::array<std::string_view, 5> kFileKeys = {"bridges", "all", "hook", "rxvlan_off", "fdb_size"};
 constexpr std::array<std::string_view, 2> kBridgeKeys = {"name", "hook"};
 
 class ConfigReader : YamlReader {
@@ -28,6 +28,7 @@ public:
         check_keys(root, kFileKeys, "the file");
         const HookChoice hook = root["hook"] ? choice(root["hook"]) : HookChoice::automatic;
         if (const auto node = root["all"]; node && scalar<bool>(node, "true or false")) config.selection.all = hook;
+        if (const auto node = root["rxvlan_off"]) config.selection.rxvlan_off = scalar<bool>(node, "true or false");
         if (const auto node = root["fdb_size"]) {
             config.fdb_size = scalar<std::uint32_t>(node, "a number of entries");
             if (config.fdb_size == 0 || config.fdb_size > kLargestFdb)

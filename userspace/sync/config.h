@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The configuration file: which bridges, by which hook, and how large the FDB map may grow.
+// The configuration file: which bridges, by which hook, whether devices may be told to leave VLAN tags
+// in the bytes, and how large the FDB map may grow.
 #pragma once
 
 #include <cstdint>

@@ -129,8 +129,10 @@ private:
             wanted.bridges.insert(earlier->selection.bridges.begin(), earlier->selection.bridges.end());
             if (earlier->selection.all) wanted.all = earlier->selection.all;
             wanted.except = earlier->selection.except;
+            wanted.rxvlan_off = wanted.rxvlan_off || earlier->selection.rxvlan_off;
         }
         if (options_.all) wanted.all = options_.all;
+        if (options_.rxvlan_off) wanted.rxvlan_off = true;
         if (!wanted.empty() || !state.attached.empty()) start_engine(std::move(state));
         select(std::move(wanted));
     }
@@ -262,6 +264,7 @@ private:
             for (const auto& [bridge, hook] : config_.selection.bridges) selection.bridges.erase(bridge);
             selection.bridges.insert(fresh.selection.bridges.begin(), fresh.selection.bridges.end());
             if (config_.selection.all) selection.all = fresh.selection.all;
+            if (config_.selection.rxvlan_off) selection.rxvlan_off = fresh.selection.rxvlan_off;
             State state = engine_->state();
             state.selection = std::move(selection);
             write_state(run_, state);
@@ -269,6 +272,7 @@ private:
         std::vector<std::string> words = {own_file_.string(), "run"};
         if (options_.config) words.insert(words.end(), {"--config", options_.config->string()});
         if (options_.all) words.insert(words.end(), {"--all", "--hook", name(*options_.all)});
+        if (options_.rxvlan_off) words.emplace_back("--rxvlan-off");
         if (options_.background) words.emplace_back("--background");
         std::vector<char*> arguments;
         arguments.reserve(words.size() + 1);
@@ -284,7 +288,7 @@ private:
 
     Json answer(const Json& request) {
         const auto operation = request.at("operation").get<std::string>();
-        if (operation == "status") return status();
+        if (operation == "status") return status(request.value("vlans", false));
         if (operation == "up") {
             try {
                 return up(request);
@@ -300,8 +304,8 @@ private:
                                  "versions; reload the daemon (SIGHUP)");
     }
 
-    Json status() const {
-        Json json = engine_ ? status_json(*engine_) : Json{{"bridges", Json::array()}};
+    Json status(bool vlans) const {
+        Json json = engine_ ? status_json(*engine_, vlans) : Json{{"bridges", Json::array()}};
         json["daemon"] = {{"pid", getpid()},
                           {"version", options_.version},
                           {"background", options_.background},
@@ -331,9 +335,11 @@ private:
                 selection.all = choice;
                 selection.except.clear();
             }
+            selection.rxvlan_off = selection.rxvlan_off || request.value("rxvlan_off", false) || options_.rxvlan_off ||
+                                   config_.selection.rxvlan_off;
             engine_->on_events();
             for (const std::string& bridge : bridges) {
-                refuse_unusable(bridge, choice);
+                refuse_unusable(bridge, choice, selection.rxvlan_off);
                 selection.bridges[bridge] = choice;
                 selection.except.erase(bridge);
             }
@@ -352,14 +358,20 @@ private:
         if (!engine_) return answer;
         for (const auto& [index, plan] : engine_->plan())
             if (bridges.empty() || std::ranges::count(bridges, plan.name) != 0)
-                answer["bridges"].push_back(plan_json(plan));
+                answer["bridges"].push_back(plan_json(engine_->host(), plan));
         return answer;
     }
 
     // A bridge that was named and cannot go fast now is an error, and nothing changes.
-    void refuse_unusable(const std::string& bridge, HookChoice choice) const {
-        const BridgePlan plan = engine_->consider(require_bridge(engine_->host(), bridge), choice);
-        refuse_without_xdp(plan, choice);
+    void refuse_unusable(const std::string& bridge, HookChoice choice, bool rxvlan_off) const {
+        const Link& link = require_bridge(engine_->host(), bridge);
+        BridgePlan plan = engine_->consider(link, choice);
+        // Whether a device can be told to leave the tags where they are is not known before it is.
+        const auto may_change = [rxvlan_off](const PortPlan& port) { return rxvlan_off && port.strips_tags; };
+        if (std::ranges::any_of(plan.ports, may_change))
+            plan = engine_->consider(link, HookChoice::automatic);
+        else
+            refuse_without_xdp(plan, choice);
         if (!plan.refusal.empty())
             throw std::runtime_error(fmt::format("{} has to be left to the kernel: {}", bridge, plan.refusal));
     }

@@ -21,6 +21,7 @@ inline constexpr std::string_view kLocked = "another daemon runs";
 struct DaemonOptions {
     std::optional<std::filesystem::path> config;
     std::optional<HookChoice> all;  // from --all on the command line
+    bool rxvlan_off = false;        // devices that strip VLAN tags may be told not to
     // Started by `up`: logs to a file, and ends when nothing is left to accelerate.
     bool background = false;
     // Where to say kReady, kLocked, or the reason why not. -1: nowhere.

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "netlink/decode.h"
+#include "netlink/ethtool.h"
 #include "netlink/netdev.h"
 
 namespace underpass {
@@ -23,7 +24,7 @@ constexpr std::chrono::milliseconds kAudit{1000};  // what makes no events is lo
 constexpr std::chrono::milliseconds kRedumpFirst{50}, kRedumpLast{60000};  // between dumps that raced with removals
 
 NetlinkSocket route_event_socket() {
-    constexpr std::array<std::uint32_t, 3> kGroups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC};
+    constexpr std::array<std::uint32_t, 4> kGroups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC, RTNLGRP_BRVLAN};
     return NetlinkSocket(NETLINK_ROUTE, kGroups);
 }
 
@@ -53,7 +54,8 @@ Engine::Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size)
     statistics_.started = Clock::now();
     next_audit_ = next_restore_ = statistics_.started + kAudit;
     if (programs_.adopted())
-        reconciler_.adopt(programs_.devices.entries(), programs_.fdb.entries(), programs_.tx_ports.entries());
+        reconciler_.adopt(programs_.devices.entries(), programs_.fdb.entries(), programs_.tx_ports.entries(),
+                          programs_.vlan_uppers.entries());
     for (const std::uint32_t ifindex : pinned_tc_devices(pins_)) state_.attached.try_emplace(Ifindex{ifindex});
     for (auto& [device, attached] : state_.attached)
         if (!attached.xdp && xdp_is_attached(number(device))) attached.xdp = XdpMethod::single;
@@ -74,6 +76,7 @@ std::vector<int> Engine::event_fds() const {
 void Engine::select(Selection selection) {
     state_.selection = std::move(selection);
     failures_.clear();
+    stripping_.clear();
     mirror_.mark_plan();
     on_events();
     write_state(RunDirectory::of_this_namespace(), state_);
@@ -158,12 +161,15 @@ void Engine::judge(const Dirty& dirty) {
     const std::set<Ifindex> probe = only_ports(dirty.probe);
     const std::set<Ifindex> traffic_control = only_ports(dirty.traffic_control);
     if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
-    if (judged_ && (dirty.plan || dirty.ruleset)) {
+    survey_.read_vlans(mirror_.host(), dirty.vlans);
+    const bool changed = dirty.plan || dirty.ruleset || !dirty.vlans.empty();
+    if (changed) survey_.find_vlan_uppers(mirror_.host());
+    if (judged_ && changed) {
         // First with what was known of drivers, so that a port that left or stopped does not wait for the probes.
         Plan plan = make_plan(host(), selection(), failures_);
         for (auto& [index, bridge] : plan)
             for (PortPlan& port : bridge.ports)
-                if (!tc_current_.contains(port.index)) {
+                if (!tc_current_.contains(port.below)) {
                     port.record.flags &= ~static_cast<std::uint32_t>(DEVICE_INGRESS | DEVICE_EGRESS);
                     port.xdp_target = false;
                 }
@@ -171,8 +177,9 @@ void Engine::judge(const Dirty& dirty) {
     }
     if (!probe.empty()) survey_.probe(mirror_.host(), probe);
     if (!traffic_control.empty()) survey_.read_traffic_control(mirror_.host(), traffic_control);
-    if (dirty.plan || dirty.ruleset || !probe.empty() || !traffic_control.empty()) {
+    if (changed || !probe.empty() || !traffic_control.empty()) {
         Plan plan = make_plan(host(), selection(), failures_);
+        if (stop_stripping(plan)) plan = make_plan(host(), selection(), failures_);
         // A hook that the kernel refused changes the plan; each device can refuse each hook once.
         while (attach_missing(plan)) plan = make_plan(host(), selection(), failures_);
         write(reconciler_.reconcile_devices(plan));
@@ -215,11 +222,11 @@ bool Engine::attach_missing(const Plan& plan) {
     };
     for (const auto& [index, bridge] : plan) {
         for (const PortPlan& port : bridge.ports) {
-            attempt(port.index, Hook::tc, tc_current_, [this](std::uint32_t ifindex, Attached& attached) {
+            attempt(port.below, Hook::tc, tc_current_, [this](std::uint32_t ifindex, Attached& attached) {
                 attached.tc = attach_tc(programs_, pins_, ifindex);
             });
-            if (!port.xdp || !tc_current_.contains(port.index)) continue;
-            attempt(port.index, Hook::xdp, xdp_current_, [this](std::uint32_t ifindex, Attached& attached) {
+            if (!port.xdp || !tc_current_.contains(port.below)) continue;
+            attempt(port.below, Hook::xdp, xdp_current_, [this](std::uint32_t ifindex, Attached& attached) {
                 attached.xdp = attach_xdp(programs_, ifindex);
             });
         }
@@ -228,21 +235,62 @@ bool Engine::attach_missing(const Plan& plan) {
     return refused;
 }
 
+// The state is written before the device is changed: whatever happens, `down` finds what it was.
+bool Engine::stop_stripping(const Plan& plan) {
+    std::set<Ifindex> changed;
+    for (const auto& [index, bridge] : plan)
+        for (const PortPlan& port : bridge.ports) {
+            if (!selection().rxvlan_off || bridge.choice == HookChoice::tc) continue;
+            if (!port.strips_tags || !stripping_.insert(port.below).second) continue;
+            std::set<std::string>& off = state_.attached[port.below].features_off;
+            const auto before = off;
+            const std::string& name = host().links.at(port.below).name;
+            try {
+                const Ethtool device(name);
+                off.merge(device.active_among(kVlanStripping));
+                write_state(RunDirectory::of_this_namespace(), state_);
+                device.switch_features(off, false);
+                changed.insert(port.below);
+                spdlog::info("{}: VLAN tags stay in the bytes from now on (rxvlan off)", name);
+            } catch (const std::exception& error) {
+                off = before;
+                spdlog::warn("{}: rxvlan cannot be turned off: {}", name, error.what());
+            }
+        }
+    survey_.probe(mirror_.host(), changed);
+    return !changed.empty();
+}
+
+// Of a device without XDP. It is not told otherwise again before somebody asks anew.
+void Engine::let_strip_again(Ifindex device, Attached& attached) {
+    const auto link = host().links.find(device);
+    if (attached.features_off.empty()) return;
+    try {
+        if (link != host().links.end()) restore_features(link->second.name, attached.features_off);
+    } catch (const std::exception& error) {
+        spdlog::warn("{}: rxvlan cannot be turned on again: {}", link->second.name, error.what());
+    }
+    attached.features_off.clear();
+    mirror_.apply(DriverChanged{device});
+}
+
 void Engine::detach_unwanted() {
     const State before = state_;
-    std::map<Ifindex, const PortPlan*> wanted;
+    std::map<Ifindex, bool> wanted;  // by XDP too
     for (const auto& [index, bridge] : plan_)
-        for (const PortPlan& port : bridge.ports) wanted[port.index] = &port;
+        for (const PortPlan& port : bridge.ports) wanted[port.below] |= port.xdp;
     for (auto next = state_.attached.begin(); next != state_.attached.end();) {
         const auto here = next++;
         auto& [index, attached] = *here;
-        const auto port = wanted.find(index);
-        if (attached.xdp && (port == wanted.end() || !port->second->xdp)) {
+        const auto device = wanted.find(index);
+        if (attached.xdp && (device == wanted.end() || !device->second)) {
             detach_xdp(number(index));
             attached.xdp.reset();
             xdp_current_.erase(index);
         }
-        if (port != wanted.end()) continue;
+        if (!attached.xdp) let_strip_again(index, attached);
+        if (device != wanted.end()) continue;
+        stripping_.erase(index);
         detach_tc(pins_, number(index), is_alone(host(), index));
         tc_current_.erase(index);
         failures_.erase(index);
@@ -291,7 +339,7 @@ void Engine::on_tick(Clock::time_point now) {
 void Engine::audit(Clock::time_point now) {
     std::set<Ifindex> ports;
     for (const auto& [index, bridge] : plan_)
-        for (const PortPlan& port : bridge.ports) ports.insert(port.index);
+        for (const PortPlan& port : bridge.ports) ports.insert({port.index, port.below});
     const std::size_t ticks = kAudit / kTick;
     const std::size_t at_once = (ports.size() + ticks - 1) / ticks;
     next_audit_ = now + kAudit / std::clamp<std::size_t>(ports.size(), 1, ticks);
@@ -303,11 +351,11 @@ void Engine::audit(Clock::time_point now) {
     std::set<Ifindex> looked_at = devices;
     for (const auto& [index, bridge] : plan_) looked_at.insert(index);
     const auto look = [&] {
-        std::vector<std::tuple<Link, DriverFacts, TrafficControl>> facts;
+        std::vector<std::tuple<Link, DriverFacts, TrafficControl, std::set<Vid>>> facts;
         facts.reserve(looked_at.size());
         for (const Ifindex device : looked_at)
             facts.emplace_back(host().links.at(device), mirror_.host().drivers[device],
-                               mirror_.host().traffic_control[device]);
+                               mirror_.host().traffic_control[device], mirror_.host().vlan_uppers[device]);
         return facts;
     };
     std::erase_if(looked_at, [this](Ifindex device) { return !host().links.contains(device); });
@@ -315,6 +363,8 @@ void Engine::audit(Clock::time_point now) {
     survey_.probe(mirror_.host(), devices);
     survey_.read_traffic_control(mirror_.host(), devices);
     survey_.read_promiscuity(mirror_.host(), looked_at);
+    survey_.ask_for_vlan_uppers_again(devices);
+    survey_.find_vlan_uppers(mirror_.host());
     bool changed = before != look();
     for (const Ifindex device : devices) {
         if (!tc_current_.contains(device) || tc_is_attached(programs_, pins_, number(device))) continue;

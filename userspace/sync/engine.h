@@ -79,6 +79,9 @@ private:
     // True if the kernel refused a hook, which changes the plan.
     bool attach_missing(const Plan& plan);
     void detach_unwanted();
+    // True if a device has been told to leave VLAN tags in the bytes, which changes the plan.
+    bool stop_stripping(const Plan& plan);
+    void let_strip_again(Ifindex device, Attached& attached);
     void write_pending();
     void restore_distrusted();
     void audit(Clock::time_point now);
@@ -103,7 +106,8 @@ private:
     AttachFailures failures_;
     std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
     std::set<Ifindex> xdp_current_;
-    std::set<FdbKey> pending_;  // additions that wait to be written together
+    std::set<Ifindex> stripping_;  // devices that strip VLAN tags, and are not to be told otherwise (again)
+    std::set<FdbKey> pending_;     // additions that wait to be written together
     Clock::time_point pending_since_;
     QuickFacts quick_facts_;
     Clock::time_point next_audit_;

@@ -5,6 +5,57 @@
 
 namespace underpass {
 
+namespace {
+
+bool is_bridge(const Host& host, Ifindex index) {
+    const auto link = host.links.find(index);
+    return link != host.links.end() && link->second.bridge;
+}
+
+bool is_port(const Host& host, Ifindex index) {
+    const auto link = host.links.find(index);
+    return link != host.links.end() && link->second.master && is_bridge(host, *link->second.master);
+}
+
+void mark_ports(const Host& host, Ifindex bridge, std::set<Ifindex>& dirty) {
+    for (const auto& [index, link] : host.links)
+        if (link.master == bridge) dirty.insert(index);
+}
+
+// Whether a bridge goes by its ports' VLANs in another way than before.
+bool differs_in_vlans(const std::optional<BridgeAttributes>& before, const BridgeAttributes& now) {
+    return !before || before->vlan_filtering != now.vlan_filtering || before->vlan_protocol != now.vlan_protocol ||
+           before->mst != now.mst;
+}
+
+// The device in this namespace that a VLAN device sits on.
+std::optional<Ifindex> below(const Link& link) {
+    if (link.kind != "vlan" || link.lower_netnsid) return std::nullopt;
+    return link.lower;
+}
+
+// A VLAN device in a bridge has its frames taken on the device below, which need not be a port itself.
+void mark_below(const Link& link, Dirty& dirty) {
+    const auto lower = below(link);
+    if (!lower || !link.master) return;
+    dirty.probe.insert(*lower);
+    dirty.traffic_control.insert(*lower);
+}
+
+// A VLAN device on a port takes frames from it, or no longer does: one that seems to be gone may be elsewhere.
+void mark_taken(const Host& host, const Link& link, Dirty& dirty) {
+    const auto lower = below(link);
+    if (lower && is_port(host, *lower)) dirty.vlans.insert(*lower);
+}
+
+// What was read of the VLANs is of the bridge that the device was in.
+void forget_vlans(Host& host, Ifindex index) {
+    host.vlans.erase(index);
+    host.vlan_uppers.erase(index);
+}
+
+}  // namespace
+
 void Mirror::apply(const Event& event) {
     std::visit([this](const auto& kind) { take(kind); }, event);
 }
@@ -18,6 +69,7 @@ void Mirror::mark(const Dirty& dirty) {
     dirty_.ruleset = dirty_.ruleset || dirty.ruleset;
     dirty_.probe.insert(dirty.probe.begin(), dirty.probe.end());
     dirty_.traffic_control.insert(dirty.traffic_control.begin(), dirty.traffic_control.end());
+    dirty_.vlans.insert(dirty.vlans.begin(), dirty.vlans.end());
     dirty_.fdb.insert(dirty.fdb.begin(), dirty.fdb.end());
 }
 
@@ -27,25 +79,43 @@ void Mirror::take(const LinkChanged& event) {
     // A message without port attributes says nothing about them: they stay while the device stays where it is.
     if (!link.port && link.master && known.master == link.master) link.port = known.port;
     if (link == known) return;
-    const bool placed = known.index == Ifindex::none || known.master != link.master;
-    if (placed || known.lower != link.lower || known.lower_netnsid != link.lower_netnsid || known.flags != link.flags ||
-        known.xdp_program != link.xdp_program)
+    const bool fresh = known.index == Ifindex::none;
+    const bool placed = fresh || known.master != link.master;
+    const bool on_another = known.lower != link.lower || known.lower_netnsid != link.lower_netnsid;
+    if (placed || on_another || known.flags != link.flags || known.xdp_program != link.xdp_program)
         dirty_.probe.insert(link.index);
     if (placed || known.qdisc != link.qdisc) dirty_.traffic_control.insert(link.index);
+    if (placed && !fresh) forget_vlans(host_, link.index);
+    if (placed && link.master && is_bridge(host_, *link.master)) dirty_.vlans.insert(link.index);
+    if (placed || on_another) mark_below(link, dirty_);
+    if (on_another || known.vlan != link.vlan) {
+        mark_taken(host_, known, dirty_);
+        mark_taken(host_, link, dirty_);
+    }
+    // Its ports may have been told of before it.
+    if (link.bridge && differs_in_vlans(known.bridge, *link.bridge)) mark_ports(host_, link.index, dirty_.vlans);
     known = std::move(link);
     dirty_.plan = true;
 }
 
 void Mirror::take(const LinkGone& event) {
-    if (host_.links.erase(event.index) == 0) return;
+    const auto found = host_.links.find(event.index);
+    if (found == host_.links.end()) return;
+    mark_taken(host_, found->second, dirty_);
+    host_.links.erase(found);
     host_.drivers.erase(event.index);
     host_.traffic_control.erase(event.index);
+    forget_vlans(host_, event.index);
     dirty_.plan = true;
 }
 
 void Mirror::take(const PortChanged& event) {
     const auto found = host_.links.find(event.index);
     if (found == host_.links.end()) return;  // its own message brings all of it
+    const auto bridge = host_.links.find(event.bridge);
+    const bool in_bridge = bridge != host_.links.end() && bridge->second.bridge;
+    // The states of an MST instance have no event of their own, and nothing of them is in this one.
+    if (in_bridge && bridge->second.bridge->mst) dirty_.vlans.insert(event.index);
     Link link = found->second;
     link.master = event.bridge;
     link.flags = event.flags;
@@ -54,7 +124,12 @@ void Mirror::take(const PortChanged& event) {
     const bool moved = link.master != found->second.master;
     // The device's own message, which comes with this one, then brings nothing new.
     if (moved || link.flags != found->second.flags) dirty_.probe.insert(event.index);
-    if (moved) dirty_.traffic_control.insert(event.index);
+    if (moved) {
+        dirty_.traffic_control.insert(event.index);
+        forget_vlans(host_, event.index);
+        if (in_bridge) dirty_.vlans.insert(event.index);
+        mark_below(link, dirty_);
+    }
     found->second = std::move(link);
     dirty_.plan = true;
 }
@@ -64,6 +139,7 @@ void Mirror::take(const PortGone& event) {
     if (found == host_.links.end() || !found->second.master) return;
     found->second.master.reset();
     found->second.port.reset();
+    forget_vlans(host_, event.index);
     dirty_.plan = true;
 }
 
@@ -78,6 +154,14 @@ void Mirror::take(const FdbChanged& event) {
 
 void Mirror::take(const FdbGone& event) {
     if (host_.fdb.erase(event.key) != 0) dirty_.fdb.insert(event.key);
+}
+
+void Mirror::take(const VlansChanged& event) {
+    // Of a bridge: its own VLANs, or what its ports share of one, such as the MST instance.
+    if (is_bridge(host_, event.index))
+        mark_ports(host_, event.index, dirty_.vlans);
+    else
+        dirty_.vlans.insert(event.index);
 }
 
 void Mirror::take(const TrafficControlChanged& event) {
@@ -112,10 +196,14 @@ void Mirror::finish_resync() {
             dirty_.fdb.insert(key);
     }
     for (const auto& [index, link] : links_before_) {
-        if (host_.links.contains(index)) continue;
+        const auto now = host_.links.find(index);
+        if (now == host_.links.end() || now->second.master != link.master) forget_vlans(host_, index);
+        if (now != host_.links.end()) continue;
         host_.drivers.erase(index);
         host_.traffic_control.erase(index);
     }
+    for (const auto& [index, link] : host_.links)
+        if (is_port(host_, index)) dirty_.vlans.insert(index);
     dirty_.fdb.merge(dirty_before_);
     dirty_.plan = true;
     dirty_.ruleset = true;

@@ -14,7 +14,8 @@ std::uint32_t place_of(Ifindex device) {
     return number(device) % DEVICE_INDEX_SIZE;
 }
 
-bool same(const device& a, const device& b) {
+template <class Record>
+bool same(const Record& a, const Record& b) {
     return std::memcmp(&a, &b, sizeof(a)) == 0;
 }
 
@@ -36,7 +37,7 @@ FdbKey from_map_key(const fdb_key& key) {
 
 bool is_removal(const Operation& operation) {
     return std::holds_alternative<EraseFdb>(operation) || std::holds_alternative<ClearDevice>(operation) ||
-           std::holds_alternative<ClearTarget>(operation);
+           std::holds_alternative<ClearTarget>(operation) || std::holds_alternative<EraseUpper>(operation);
 }
 
 fdb_key to_map_key(const FdbKey& key) {
@@ -59,19 +60,21 @@ Reconciler::Reconciler(std::size_t fdb_size) : fdb_size_(fdb_size) {
 
 void Reconciler::adopt(const std::vector<std::pair<std::uint32_t, device>>& devices,
                        const std::vector<std::pair<fdb_key, fdb_entry>>& fdb,
-                       const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets) {
+                       const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets,
+                       const std::vector<std::pair<vlan_upper_key, std::uint32_t>>& uppers) {
     for (const auto& [slot, record] : devices) {
         if (slot == 0 || record.flags == 0) continue;
         std::erase(free_, slot);
         const Ifindex index{record.ifindex};
         if (places_.emplace(place_of(index), index).second)
-            devices_[index] = {slot, unsure(record), std::nullopt};
+            devices_[index] = {slot, unsure(record), std::nullopt, nullptr};
         else
             uncleared_[slot] = record.ifindex;  // one that could not be cleared before the device had another slot
     }
     for (const auto& [key, entry] : fdb) fdb_[key] = {entry.slot, entry.flags};
     for (const auto& [slot, ifindex] : targets)
         if (ifindex != 0) targets_[slot] = ifindex;
+    for (const auto& [key, slot] : uppers) uppers_[key] = slot;
     fdb_stale_ = true;
 }
 
@@ -106,18 +109,32 @@ void Reconciler::clear_leftovers(Operations& operations) {
     }
 }
 
-Operations Reconciler::reconcile_devices(Plan& plan) {
-    Operations operations;
-    clear_leftovers(operations);
-    std::map<Ifindex, const PortPlan*> wanted;
+std::map<Ifindex, Reconciler::Wanted> Reconciler::wanted_devices(Plan& plan) {
+    std::map<Ifindex, Wanted> wanted;
     for (auto& [bridge, of_bridge] : plan)
-        for (auto& port : of_bridge.ports) wanted[port.index] = &port;
+        for (PortPlan& port : of_bridge.ports)
+            wanted[port.index] = {port.record,
+                                  port.peer,
+                                  port.xdp_target ? number(port.below) : 0,
+                                  of_bridge.vlan_aware ? &port.vlans : nullptr,
+                                  {&port}};
+    for (auto& [bridge, of_bridge] : plan)
+        for (PortPlan& port : of_bridge.ports) {
+            if (port.below == port.index) continue;
+            Wanted& below = wanted[port.below];
+            below.record.ifindex = below.record.out = number(port.below);
+            below.record.flags |= DEVICE_PRESENT | DEVICE_TRUNK;
+            below.ports.push_back(&port);
+        }
+    return wanted;
+}
 
-    // What is not a port any more, or of another bridge, gives its slot back.
+// What is wanted no more, or as a port of another bridge, gives its slot back.
+void Reconciler::give_back(const std::map<Ifindex, Wanted>& wanted, Operations& operations) {
     for (auto held = devices_.begin(); held != devices_.end();) {
-        const auto port = wanted.find(held->first);
+        const auto device = wanted.find(held->first);
         const Slot& slot = held->second;
-        if (port != wanted.end() && port->second->record.bridge == slot.record.bridge) {
+        if (device != wanted.end() && device->second.record.bridge == slot.record.bridge) {
             ++held;
             continue;
         }
@@ -128,39 +145,71 @@ Operations Reconciler::reconcile_devices(Plan& plan) {
         fdb_stale_ = true;
         held = devices_.erase(held);
     }
+}
 
-    for (auto& [bridge, of_bridge] : plan) {
-        for (PortPlan& port : of_bridge.ports) {
-            auto held = devices_.find(port.index);
-            if (held == devices_.end()) {
-                const auto place = places_.find(place_of(port.index));
-                if (place != places_.end()) {
-                    port.refusal = "its place in the device index is taken by device " +
-                                   std::to_string(number(place->second)) + ": make the device anew";
-                    continue;
-                }
-                const auto slot = take_slot();
-                if (!slot) {
-                    port.refusal = "all " + std::to_string(DEVICE_SLOTS - 1) + " device slots are in use";
-                    continue;
-                }
-                places_[place_of(port.index)] = port.index;
-                held = devices_.emplace(port.index, Slot{*slot, {}, std::nullopt}).first;
-                fdb_stale_ = true;
-            }
-            Slot& slot = held->second;
-            if (slot.peer != port.peer) fdb_stale_ = true;
-            slot.peer = port.peer;
-            // A target goes before the flags that let frames go there, and comes after.
-            if (!port.xdp_target && targets_.erase(slot.slot) != 0) operations.push_back(ClearTarget{slot.slot});
-            if (!same(slot.record, port.record)) {
-                slot.record = port.record;
-                operations.push_back(WriteDevice{slot.slot, port.record});
-            }
-            if (port.xdp_target && std::exchange(targets_[slot.slot], number(port.index)) != number(port.index))
-                operations.push_back(WriteTarget{slot.slot, number(port.index)});
-        }
+Reconciler::Slot* Reconciler::slot_for(Ifindex device, const Wanted& wanted) {
+    const auto held = devices_.find(device);
+    if (held != devices_.end()) return &held->second;
+    const auto refuse = [&wanted](const std::string& why) {
+        for (PortPlan* port : wanted.ports) port->refusal = why;
+        return nullptr;
+    };
+    const auto place = places_.find(place_of(device));
+    if (place != places_.end())
+        return refuse("its place in the device index is taken by device " + std::to_string(number(place->second)) +
+                      ": make the device anew");
+    const auto slot = take_slot();
+    if (!slot) return refuse("all " + std::to_string(DEVICE_SLOTS - 1) + " device slots are in use");
+    places_[place_of(device)] = device;
+    fdb_stale_ = true;
+    return &devices_.emplace(device, Slot{*slot, {}, std::nullopt, nullptr}).first->second;
+}
+
+void Reconciler::write_slot(Slot& slot, const Wanted& wanted, Operations& operations) {
+    // Which FDB entries are wanted depends on these.
+    if (slot.peer != wanted.peer || ((slot.record.flags ^ wanted.record.flags) & DEVICE_VLAN_AWARE) != 0)
+        fdb_stale_ = true;
+    slot.peer = wanted.peer;
+    // A target goes before the flags that let frames go there, and comes after.
+    if (wanted.target == 0 && targets_.erase(slot.slot) != 0) operations.push_back(ClearTarget{slot.slot});
+    if (wanted.vlans != nullptr && (!slot.vlans || !same(*slot.vlans, *wanted.vlans))) {
+        slot.vlans = std::make_shared<const port_vlans>(*wanted.vlans);
+        operations.push_back(WriteVlans{slot.slot, slot.vlans});
     }
+    if (!same(slot.record, wanted.record)) {
+        slot.record = wanted.record;
+        operations.push_back(WriteDevice{slot.slot, wanted.record});
+    }
+    if (wanted.target != 0 && std::exchange(targets_[slot.slot], wanted.target) != wanted.target)
+        operations.push_back(WriteTarget{slot.slot, wanted.target});
+}
+
+void Reconciler::reconcile_uppers(const Plan& plan, Operations& operations) {
+    Uppers wanted;
+    for (const auto& [bridge, of_bridge] : plan)
+        for (const PortPlan& port : of_bridge.ports)
+            if (const auto slot = slot_of(port.index); slot && port.below != port.index)
+                wanted[{number(port.below), port.record.vlan_protocol, port.record.vid}] = *slot;
+    for (auto held = uppers_.begin(); held != uppers_.end();) {
+        if (wanted.contains(held->first)) {
+            ++held;
+            continue;
+        }
+        operations.push_back(EraseUpper{held->first});
+        held = uppers_.erase(held);
+    }
+    for (const auto& [key, slot] : wanted)
+        if (std::exchange(uppers_[key], slot) != slot) operations.push_back(WriteUpper{key, slot});
+}
+
+Operations Reconciler::reconcile_devices(Plan& plan) {
+    Operations operations;
+    clear_leftovers(operations);
+    const auto wanted = wanted_devices(plan);
+    give_back(wanted, operations);
+    for (const auto& [index, device] : wanted)
+        if (Slot* slot = slot_for(index, device)) write_slot(*slot, device, operations);
+    reconcile_uppers(plan, operations);
     std::stable_partition(operations.begin(), operations.end(), is_removal);
     return operations;
 }
@@ -232,6 +281,11 @@ void Reconciler::failed(const Operation& operation) {
         const auto held = devices_.find(Ifindex{write->record.ifindex});
         if (held != devices_.end()) held->second.record = unsure(write->record);
     }
+    if (const auto* write = std::get_if<WriteVlans>(&operation))
+        for (auto& [index, slot] : devices_)
+            if (slot.slot == write->slot) slot.vlans.reset();
+    if (const auto* write = std::get_if<WriteUpper>(&operation)) uppers_[write->key] = 0;
+    if (const auto* erase = std::get_if<EraseUpper>(&operation)) uppers_[erase->key] = 0;
     if (const auto* write = std::get_if<WriteTarget>(&operation)) targets_[write->slot] = 0;
     if (const auto* clear = std::get_if<ClearTarget>(&operation)) targets_[clear->slot] = 0;
     // Nobody gets the slot before it is clear, unless the next operation has already written it anew.

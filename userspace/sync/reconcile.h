@@ -10,8 +10,10 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -44,7 +46,20 @@ struct WriteTarget {
 struct ClearTarget {
     std::uint32_t slot;
 };
-using Operation = std::variant<EraseFdb, WriteFdb, WriteDevice, ClearDevice, WriteTarget, ClearTarget>;
+// What the port with this slot may do in each VLAN; written before the slot's record.
+struct WriteVlans {
+    std::uint32_t slot;
+    std::shared_ptr<const port_vlans> vlans;  // large, and operations are many
+};
+struct WriteUpper {
+    vlan_upper_key key;
+    std::uint32_t slot;
+};
+struct EraseUpper {
+    vlan_upper_key key;
+};
+using Operation = std::variant<EraseFdb, WriteFdb, WriteDevice, ClearDevice, WriteTarget, ClearTarget, WriteVlans,
+                               WriteUpper, EraseUpper>;
 using Operations = std::vector<Operation>;
 
 bool is_removal(const Operation& operation);
@@ -58,10 +73,11 @@ public:
     // What an earlier daemon left in the maps. Slots keep their devices.
     void adopt(const std::vector<std::pair<std::uint32_t, device>>& devices,
                const std::vector<std::pair<fdb_key, fdb_entry>>& fdb,
-               const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets);
+               const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets,
+               const std::vector<std::pair<vlan_upper_key, std::uint32_t>>& uppers = {});
 
-    // All devices of the plan. Ports without a free slot, or whose place in the index is taken by another, are left
-    // to the kernel and told in `plan`.
+    // All devices of the plan: ports, and what VLAN devices among them sit on. Ports without a free slot, or whose
+    // place in the index is taken by another, are left to the kernel and told in `plan`.
     Operations reconcile_devices(Plan& plan);
     // The kernel has changed the entry: what the map has is not believed, even if it changed back meanwhile (the
     // program may have distrusted it).
@@ -104,15 +120,37 @@ private:
         std::uint32_t slot = 0;
         device record{};
         std::optional<MacAddr> peer;
+        std::shared_ptr<const port_vlans> vlans;  // null: the map may hold anything
+    };
+    struct UpperLess {
+        bool operator()(const vlan_upper_key& a, const vlan_upper_key& b) const noexcept {
+            return std::tie(a.ifindex, a.protocol, a.vid) < std::tie(b.ifindex, b.protocol, b.vid);
+        }
+    };
+    using Uppers = std::map<vlan_upper_key, std::uint32_t, UpperLess>;
+    // What a device's slot is to hold, and the ports that depend on it.
+    struct Wanted {
+        device record{};
+        std::optional<MacAddr> peer;
+        std::uint32_t target = 0;  // ifindex; 0: none
+        const port_vlans* vlans = nullptr;
+        std::vector<PortPlan*> ports;
     };
 
+    static std::map<Ifindex, Wanted> wanted_devices(Plan& plan);
     std::optional<std::uint32_t> take_slot();
+    // The device's slot, a new one if it has none; null, with the reason told to its ports, if there is none for it.
+    Slot* slot_for(Ifindex device, const Wanted& wanted);
+    void give_back(const std::map<Ifindex, Wanted>& wanted, Operations& operations);
+    void write_slot(Slot& slot, const Wanted& wanted, Operations& operations);
+    void reconcile_uppers(const Plan& plan, Operations& operations);
     void clear_leftovers(Operations& operations);
     std::optional<Held> wanted(const Host& host, const Plan& plan, const FdbKey& key) const;
 
     std::size_t fdb_size_;
     std::map<Ifindex, Slot> devices_;
     std::map<std::uint32_t, std::uint32_t> targets_;    // slot -> ifindex; 0: the map may hold anything
+    Uppers uppers_;                                     // 0: the map may hold anything
     std::map<std::uint32_t, std::uint32_t> uncleared_;  // slot -> ifindex of a record that nobody wants
     std::unordered_map<fdb_key, Held, KeyHash, KeyEqual> fdb_;
     std::map<std::uint32_t, Ifindex> places_;  // of the index map

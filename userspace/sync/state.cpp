@@ -12,6 +12,7 @@
 
 #include "loader/error.h"
 #include "loader/pin.h"
+#include "netlink/ethtool.h"
 #include "sync/survey.h"
 
 namespace underpass {
@@ -31,10 +32,12 @@ Json to_json(const State& state) {
     for (const auto& [bridge, choice] : state.selection.bridges) json["bridges"][bridge] = name(choice);
     if (state.selection.all) json["all"] = name(*state.selection.all);
     json["except"] = state.selection.except;
+    if (state.selection.rxvlan_off) json["rxvlan_off"] = true;
     json["attached"] = Json::array();
     for (const auto& [device, attached] : state.attached) {
         Json entry = {{"ifindex", number(device)}, {"tc", name(attached.tc)}};
         if (attached.xdp) entry["xdp"] = name(*attached.xdp);
+        if (!attached.features_off.empty()) entry["features_off"] = attached.features_off;
         json["attached"].push_back(std::move(entry));
     }
     return json;
@@ -46,11 +49,14 @@ State from_json(const Json& json) {
         state.selection.bridges[bridge] = hook_choice(choice);
     if (json.contains("all")) state.selection.all = hook_choice(json.at("all"));
     state.selection.except = json.at("except").get<std::set<std::string>>();
+    if (json.contains("rxvlan_off")) state.selection.rxvlan_off = json.at("rxvlan_off").get<bool>();
     for (const Json& entry : json.at("attached")) {
         Attached attached;
         attached.tc = entry.at("tc") == name(TcMethod::tcx) ? TcMethod::tcx : TcMethod::clsact;
         if (entry.contains("xdp"))
             attached.xdp = entry.at("xdp") == name(XdpMethod::single) ? XdpMethod::single : XdpMethod::dispatcher;
+        if (entry.contains("features_off"))
+            attached.features_off = entry.at("features_off").get<std::set<std::string>>();
         state.attached[Ifindex{entry.at("ifindex").get<std::uint32_t>()}] = attached;
     }
     return state;
@@ -105,15 +111,28 @@ bool is_alone(const Host& host, Ifindex device) {
            (!control->second.foreign_ingress && !control->second.foreign_egress);
 }
 
+void restore_features(const std::string& device, const std::set<std::string>& features) {
+    if (features.empty()) return;
+    try {
+        Ethtool(device).switch_features(features, true);
+    } catch (const std::system_error& error) {
+        if (error.code() != std::errc::no_such_device) throw;
+    }
+}
+
 void clean_up(const PinDirectory& pins, const State& state) {
     // Whatever the file says, no device of the namespace keeps a program of ours.
     std::set<Ifindex> devices;
     for (const auto& [device, attached] : state.attached) devices.insert(device);
     for (const std::uint32_t ifindex : pinned_tc_devices(pins)) devices.insert(Ifindex{ifindex});
+    std::map<Ifindex, std::string> names;
     Host host;
     Survey survey;
-    survey.dump([&devices](const Event& event) {
-        if (const auto* link = std::get_if<LinkChanged>(&event)) devices.insert(link->link.index);
+    survey.dump([&devices, &names](const Event& event) {
+        const auto* link = std::get_if<LinkChanged>(&event);
+        if (link == nullptr) return;
+        devices.insert(link->link.index);
+        names[link->link.index] = link->link.name;
     });
     survey.read_traffic_control(host, devices);
     for (const Ifindex device : devices) {
@@ -121,6 +140,9 @@ void clean_up(const PinDirectory& pins, const State& state) {
         detach_tc(pins, number(device), is_alone(host, device));
     }
     pins.remove();
+    for (const auto& [device, attached] : state.attached)
+        if (const auto name = names.find(device); name != names.end())
+            restore_features(name->second, attached.features_off);
 }
 
 }  // namespace underpass

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What a daemon must know of the one before it and the kernel does not tell: which bridges were asked for, what was
-// attached where. A small JSON file under /run/underpass/<namespace>/, written
-// anew in one step on every change; it goes with a reboot, as the attachments do.
+// attached where, which features of devices were turned off for that. A small JSON file under
+// /run/underpass/<namespace>/, written anew in one step on every change; it goes with a reboot, as the attachments do.
 #pragma once
 
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "loader/attach.h"
@@ -17,6 +18,7 @@ namespace underpass {
 struct Attached {
     TcMethod tc = TcMethod::tcx;
     std::optional<XdpMethod> xdp;
+    std::set<std::string> features_off;  // of the device, which were on before: to be turned on again in the end
 
     bool operator==(const Attached&) const = default;
 };
@@ -54,7 +56,12 @@ void require_device(const std::string& name);
 // Whether the device's traffic control holds nothing but ours.
 bool is_alone(const Host& host, Ifindex device);
 
-// Detaches and unpins everything that `state` and the pins name: what a crashed daemon left. Needs no daemon.
+// Turns features of a device on again. One that has vanished is no error; throws std::system_error if the driver
+// refuses.
+void restore_features(const std::string& device, const std::set<std::string>& features);
+
+// Detaches and unpins everything that `state` and the pins name, and turns features on again: what a crashed daemon
+// left. Needs no daemon. Throws what restore_features() does, once all else is done.
 void clean_up(const PinDirectory& pins, const State& state);
 
 }  // namespace underpass

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "sync/status.h"
 
+#include <fmt/format.h>
+#include <linux/if_ether.h>
+
 #include <array>
 #include <limits>
 
 #include "maps/reason.h"
+#include "sync/status_vlans.h"
 
 namespace underpass {
 
@@ -53,42 +57,112 @@ void add_counters(Json& port, const device_counters& counters) {
     port["share_fast"] = all == 0 ? Json() : Json(static_cast<double>(fast.packets) / static_cast<double>(all));
 }
 
+vlan_counters sum(const std::vector<vlan_counters>& of_cpus) {
+    vlan_counters total{};
+    for (const vlan_counters& one : of_cpus) {
+        total.fast.packets += one.fast.packets;
+        total.fast.bytes += one.fast.bytes;
+        total.slow.packets += one.slow.packets;
+        total.slow.bytes += one.slow.bytes;
+    }
+    return total;
+}
+
+vlan_counters fast_and_slow(const device_counters& counters) {
+    vlan_counters total{};
+    for (std::size_t reason = 0; reason < REASON_COUNT; reason++) {
+        counter& part = reason == REASON_FORWARDED ? total.fast : total.slow;
+        part.packets += counters.by_reason[reason].packets;
+        part.bytes += counters.by_reason[reason].bytes;
+    }
+    return total;
+}
+
+// Of VLAN-aware bridges' ports by the map that has VIDs, of VLAN devices by their own counters.
+VlanCounts count_vlans(const Engine& engine) {
+    const std::size_t cpus = possible_cpus();
+    std::map<std::uint32_t, Ifindex> ports;
+    VlanCounts counts;
+    for (const auto& [index, plan] : engine.plan())
+        for (const PortPlan& port : plan.ports) {
+            const auto slot = engine.reconciler().slot_of(port.index);
+            if (!slot) continue;
+            if (plan.vlan_aware) ports.emplace(*slot, port.index);
+            const auto link = engine.host().links.find(port.index);
+            if (plan.vlan_aware || link == engine.host().links.end() || !link->second.vlan) continue;
+            counts[{port.index, number(link->second.vlan->id)}] =
+                fast_and_slow(sum(engine.programs().counters.lookup(*slot, cpus)));
+        }
+    if (ports.empty()) return counts;
+    for (const auto& [key, of_cpus] : engine.programs().vlan_counters.entries(cpus))
+        if (const auto port = ports.find(key.slot); port != ports.end())
+            counts[{port->second, static_cast<std::uint16_t>(key.vid)}] = sum(of_cpus);
+    return counts;
+}
+
+Json port_json(const Host& host, const PortPlan& port) {
+    Json entry = port_name_json(host, port);
+    entry["hook"] = name(port.hook());
+    entry["why"] = port.refusal.empty() ? port.why : port.refusal;
+    if (!port.cost.empty()) entry["cost"] = port.cost;
+    if (!port.xdp_refusal.empty()) entry["why_not_xdp"] = port.xdp_refusal;
+    if (!port.vlan_refusals.empty()) entry["vlan_refusals"] = port.vlan_refusals;
+    entry["peer_redirect"] = port.peer.has_value();
+    entry["xdp_target"] = port.xdp_target;
+    entry["forwarding"] = (port.record.flags & DEVICE_FORWARDING) != 0;
+    return entry;
+}
+
+void add_attached(Json& port, const Attached& attached) {
+    port["programs"] = Json::object({{"tc", name(attached.tc)}});
+    if (attached.xdp) port["programs"]["xdp"] = name(*attached.xdp);
+    if (!attached.features_off.empty()) port["features_off"] = attached.features_off;
+}
+
 }  // namespace
 
-Json plan_json(const BridgePlan& plan) {
+std::string vlan_protocol_name(std::uint16_t protocol) {
+    return protocol == ETH_P_8021Q ? "802.1Q" : protocol == ETH_P_8021AD ? "802.1ad" : fmt::format("{:#06x}", protocol);
+}
+
+Json port_name_json(const Host& host, const PortPlan& port) {
+    Json json = {{"name", port.name}, {"index", number(port.index)}};
+    const auto link = host.links.find(port.index);
+    if (link != host.links.end() && link->second.vlan) json["vid"] = number(link->second.vlan->id);
+    const auto below = host.links.find(port.below);
+    if (port.below != port.index && below != host.links.end()) json["below"] = below->second.name;
+    return json;
+}
+
+Json plan_json(const Host& host, const BridgePlan& plan) {
     Json bridge = {{"name", plan.name},
                    {"index", number(plan.index)},
                    {"hook", name(plan.choice)},
                    {"state", plan.refusal.empty() ? "fast" : "kernel"}};
     if (!plan.refusal.empty()) bridge["why"] = plan.refusal;
+    const auto link = host.links.find(plan.index);
+    if (plan.vlan_aware && link != host.links.end() && link->second.bridge)
+        bridge["vlan_aware"] = vlan_protocol_name(link->second.bridge->vlan_protocol);
     bridge["ports"] = Json::array();
-    for (const PortPlan& port : plan.ports) {
-        Json entry = {{"name", port.name}, {"index", number(port.index)}, {"hook", name(port.hook())}};
-        entry["why"] = port.refusal.empty() ? port.why : port.refusal;
-        if (!port.cost.empty()) entry["cost"] = port.cost;
-        if (!port.xdp_refusal.empty()) entry["why_not_xdp"] = port.xdp_refusal;
-        entry["peer_redirect"] = port.peer.has_value();
-        entry["xdp_target"] = port.xdp_target;
-        entry["forwarding"] = (port.record.flags & DEVICE_FORWARDING) != 0;
-        bridge["ports"].push_back(std::move(entry));
-    }
+    for (const PortPlan& port : plan.ports) bridge["ports"].push_back(port_json(host, port));
     return bridge;
 }
 
-Json status_json(const Engine& engine) {
+Json status_json(const Engine& engine, bool vlans) {
     const std::size_t cpus = possible_cpus();
+    const VlanCounts vlan_counts = vlans ? count_vlans(engine) : VlanCounts{};
+    const auto& all_attached = engine.state().attached;
     Json bridges = Json::array();
     for (const auto& [index, plan] : engine.plan()) {
-        Json bridge = plan_json(plan);
-        for (Json& port : bridge["ports"]) {
-            const Ifindex device{port["index"].get<std::uint32_t>()};
-            if (const auto slot = engine.reconciler().slot_of(device))
+        Json bridge = plan_json(engine.host(), plan);
+        for (std::size_t i = 0; i < plan.ports.size(); i++) {
+            Json& port = bridge["ports"][i];
+            if (const auto slot = engine.reconciler().slot_of(plan.ports[i].index))
                 add_counters(port, sum(engine.programs().counters.lookup(*slot, cpus)));
-            const auto attached = engine.state().attached.find(device);
-            if (attached == engine.state().attached.end()) continue;
-            port["programs"] = Json::object({{"tc", name(attached->second.tc)}});
-            if (attached->second.xdp) port["programs"]["xdp"] = name(*attached->second.xdp);
+            const auto attached = all_attached.find(plan.ports[i].below);
+            if (attached != all_attached.end()) add_attached(port, attached->second);
         }
+        if (vlans) bridge["vlans"] = vlans_json(engine.host(), plan, vlan_counts);
         bridges.push_back(std::move(bridge));
     }
     const std::uint64_t beat_ns = engine.programs().heartbeat.age_ns();

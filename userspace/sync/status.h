@@ -8,10 +8,17 @@
 
 namespace underpass {
 
-// {name, index, state: "fast" | "kernel", why, ports: [{name, index, hook, why, cost, ...}]}. Times in milliseconds.
-nlohmann::json plan_json(const BridgePlan& plan);
+// The port's name and index and, of a VLAN device, its VID and the device that runs its programs.
+nlohmann::json port_name_json(const Host& host, const PortPlan& port);
+// Of an EtherType in host order: "802.1Q", "802.1ad".
+std::string vlan_protocol_name(std::uint16_t protocol);
 
-// Bridges with their ports, frames and bytes by reason, and the state of maps and daemon.
-nlohmann::json status_json(const Engine& engine);
+// {name, index, state: "fast" | "kernel", why, ports: [{name, index, hook, why, cost, ...}]}. Times in milliseconds.
+// `host` is what the plan was made of.
+nlohmann::json plan_json(const Host& host, const BridgePlan& plan);
+
+// Bridges with their ports, frames and bytes by reason, and the state of maps and daemon. `vlans`: each bridge's VLANs
+// too, as vlans_json() makes them.
+nlohmann::json status_json(const Engine& engine, bool vlans);
 
 }  // namespace underpass

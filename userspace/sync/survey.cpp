@@ -11,6 +11,7 @@
 #include "netlink/dump.h"
 #include "netlink/netfilter.h"
 #include "netlink/traffic_control.h"
+#include "netlink/vlan_device.h"
 #include "sync/mirror.h"
 
 namespace underpass {
@@ -69,6 +70,71 @@ void Survey::read_netfilter(Host& host) {
     host.vlan_devices = read_quick_facts().vlan_devices;
 }
 
+void Survey::read_vlans(Host& host, const std::set<Ifindex>& devices) {
+    for (const Ifindex device : devices) {
+        auto vlans = underpass::read_vlans(route_, device);
+        if (vlans)
+            host.vlans[device] = std::move(*vlans);
+        else
+            host.vlans.erase(device);
+    }
+}
+
+void Survey::find_vlan_uppers(Host& host) {
+    std::set<Ifindex> ports;
+    for (const auto& [index, bridge] : host.links) {
+        if (!host.vlan_devices || !bridge.bridge || !bridge.bridge->vlan_filtering) continue;
+        const std::uint16_t protocol = bridge.bridge->vlan_protocol;
+        auto visible = vlan_devices_by_lower(host, protocol);
+        for (const auto& [port, link] : host.links) {
+            if (link.master != index) continue;
+            ports.insert(port);
+            find_vlan_uppers(host, link, protocol, visible[port]);
+        }
+    }
+    const auto is_no_port = [&ports](const auto& entry) { return !ports.contains(entry.first); };
+    std::erase_if(asked_, is_no_port);
+    std::erase_if(host.vlan_uppers, is_no_port);
+}
+
+void Survey::find_vlan_uppers(Host& host, const Link& port, std::uint16_t protocol, const VidSet& visible) {
+    Asked& asked = asked_[port.index];
+    std::set<Vid>& taken = host.vlan_uppers[port.index];
+    if (asked.protocol != protocol) {
+        asked = {protocol, {}, 0};
+        taken.clear();
+    }
+    const auto vlans = host.vlans.find(port.index);
+    VidSet wanted = vlans == host.vlans.end() ? VidSet() : members(vlans->second);
+    wanted.set(0);
+    // A device of this namespace has events; once it is gone, or elsewhere, its VID is asked about.
+    asked.vids &= ~visible;
+    const VidSet unknown = wanted & ~visible & ~asked.vids;
+    for (std::size_t vid = 0; unknown.any() && vid < unknown.size(); vid++) {
+        if (!unknown.test(vid)) continue;
+        const Vid here{static_cast<std::uint16_t>(vid)};
+        if (has_vlan_device(route_, port, protocol, here).value_or(true))
+            taken.insert(here);
+        else
+            taken.erase(here);
+    }
+    asked.vids |= unknown;
+}
+
+void Survey::ask_for_vlan_uppers_again(const std::set<Ifindex>& ports) {
+    constexpr std::size_t kAtOnce = 64;  // each takes some microseconds
+    for (const Ifindex port : ports) {
+        const auto asked = asked_.find(port);
+        if (asked == asked_.end()) continue;
+        auto& [protocol, vids, next] = asked->second;
+        std::size_t count = 0;
+        for (std::size_t seen = 0; seen < vids.size() && count < kAtOnce; seen++, next = (next + 1) % vids.size()) {
+            count += vids.test(next) ? 1 : 0;
+            vids.reset(next);
+        }
+    }
+}
+
 Host Survey::take() {
     Survey survey;
     Mirror mirror;
@@ -78,6 +144,8 @@ Host Survey::take() {
     survey.probe(host, ports);
     survey.read_traffic_control(host, ports);
     survey.read_netfilter(host);
+    survey.read_vlans(host, ports);
+    survey.find_vlan_uppers(host);
     return host;
 }
 
@@ -86,7 +154,10 @@ std::set<Ifindex> ports_of(const Host& host) {
     for (const auto& [index, link] : host.links) {
         if (!link.master) continue;
         const auto master = host.links.find(*link.master);
-        if (master != host.links.end() && master->second.kind == "bridge") ports.insert(index);
+        if (master == host.links.end() || master->second.kind != "bridge") continue;
+        ports.insert(index);
+        if (link.vlan && link.lower && !link.lower_netnsid && host.links.contains(*link.lower))
+            ports.insert(*link.lower);
     }
     return ports;
 }

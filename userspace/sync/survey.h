@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 
 #include "model/event.h"
 #include "model/host.h"
+#include "model/vlan_rules.h"
 #include "netlink/driver.h"
 #include "netlink/socket.h"
 
@@ -26,16 +28,32 @@ public:
     // Filters, and the link's qdisc.
     void read_traffic_control(Host& host, const std::set<Ifindex>& devices);
     void read_netfilter(Host& host);
+    // What a port or bridge has no VLANs of is forgotten.
+    void read_vlans(Host& host, const std::set<Ifindex>& devices);
+    // VLAN devices in other namespaces on the ports of VLAN-aware bridges, in the VLANs that the port is a member of,
+    // and in VLAN 0. Each VLAN is asked about once, until it is to be asked again: some of a port's at a time, in turn.
+    void find_vlan_uppers(Host& host);
+    void ask_for_vlan_uppers_again(const std::set<Ifindex>& ports);
 
     // A whole host, read once.
     static Host take();
 
 private:
+    // A port's VIDs that were asked about, in tags of this protocol.
+    struct Asked {
+        std::uint16_t protocol = 0;
+        VidSet vids;
+        std::size_t next = 0;  // to be asked again
+    };
+
+    void find_vlan_uppers(Host& host, const Link& port, std::uint16_t protocol, const VidSet& visible);
+
     NetlinkSocket route_;
     DriverProbe drivers_;
+    std::map<Ifindex, Asked> asked_;
 };
 
-// The devices that rules ask drivers and filters about: the ports of bridges.
+// The devices that rules ask drivers and filters about: the ports of bridges, and what VLAN devices among them sit on.
 std::set<Ifindex> ports_of(const Host& host);
 
 }  // namespace underpass

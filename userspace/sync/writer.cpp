@@ -26,13 +26,25 @@ std::error_code Writer::apply(const WriteFdb& operation) {
     return programs_.fdb.update(operation.key, operation.entry);
 }
 
+// The slot's counters by VLAN, unless the device stays a port of a VLAN-aware bridge.
+std::error_code Writer::forget_vlans(std::uint32_t slot, std::uint32_t flags) {
+    const auto before = programs_.devices.lookup(slot);
+    if (!before || (before->flags & ~flags & DEVICE_VLAN_AWARE) == 0) return {};
+    for (const auto& [key, counters] : programs_.vlan_counters.entries(possible_cpus()))
+        if (key.slot == slot)
+            if (const auto code = programs_.vlan_counters.erase(key)) return code;
+    return {};
+}
+
 std::error_code Writer::apply(const WriteDevice& operation) {
+    if (const auto code = forget_vlans(operation.slot, operation.record.flags)) return code;
     if (const auto code = programs_.devices.update(operation.slot, operation.record)) return code;
     return programs_.device_index.update(operation.record.ifindex % DEVICE_INDEX_SIZE, operation.slot);
 }
 
 std::error_code Writer::apply(const ClearDevice& operation) {
     const std::uint32_t place = operation.ifindex % DEVICE_INDEX_SIZE;
+    if (const auto code = forget_vlans(operation.slot, 0)) return code;
     if (const auto code = programs_.devices.update(operation.slot, device{})) return code;
     if (programs_.device_index.lookup(place) == operation.slot)
         if (const auto code = programs_.device_index.update(place, 0)) return code;
@@ -45,6 +57,18 @@ std::error_code Writer::apply(const WriteTarget& operation) {
 
 std::error_code Writer::apply(const ClearTarget& operation) {
     return programs_.tx_ports.erase(operation.slot);
+}
+
+std::error_code Writer::apply(const WriteVlans& operation) {
+    return programs_.port_vlans.update(operation.slot, *operation.vlans);
+}
+
+std::error_code Writer::apply(const WriteUpper& operation) {
+    return programs_.vlan_uppers.update(operation.key, operation.slot);
+}
+
+std::error_code Writer::apply(const EraseUpper& operation) {
+    return programs_.vlan_uppers.erase(operation.key);
 }
 
 }  // namespace underpass

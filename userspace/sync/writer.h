@@ -28,6 +28,11 @@ private:
     std::error_code apply(const ClearDevice& operation);
     std::error_code apply(const WriteTarget& operation);
     std::error_code apply(const ClearTarget& operation);
+    std::error_code apply(const WriteVlans& operation);
+    std::error_code apply(const WriteUpper& operation);
+    std::error_code apply(const EraseUpper& operation);
+
+    std::error_code forget_vlans(std::uint32_t slot, std::uint32_t flags);
 
     const Programs& programs_;
     std::uint64_t written_ = 0;

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/runner.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "bench/place.h"
+#include "bench/side.h"
+
+namespace underpass::bench {
+
+namespace {
+
+constexpr std::uint16_t kFlows = 4;
+constexpr std::chrono::milliseconds kFramesWarmUp(200);
+
+bool chosen(const std::vector<std::string>& list, const std::string& name) {
+    return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
+}
+
+void progress(const std::string& text) {
+    if (isatty(STDERR_FILENO) != 0)
+        fmt::print(stderr, "\r\x1b[K{}", text);
+    else if (!text.empty())
+        fmt::print(stderr, "{}\n", text);
+}
+
+struct Turn {
+    const Job* job;
+    std::string side;
+};
+
+// Side by side, so that the jobs of one follow each other: they are held against each other too.
+std::vector<Turn> turns_of(const std::vector<Job>& jobs) {
+    std::vector<Turn> turns;
+    for (const std::string& side : all_sides())
+        for (const Job& job : jobs)
+            if (std::ranges::count(job.sides, side) > 0) turns.push_back({&job, side});
+    return turns;
+}
+
+}  // namespace
+
+Runner::Runner(std::string scenario, const RunOptions& options) : scenario_(std::move(scenario)), options_(options) {}
+
+bool Runner::wants(const std::string& case_name) const {
+    return chosen(options_.cases, case_name);
+}
+
+bool Runner::wants(Hook hook) const {
+    return chosen(options_.hooks, name(hook));
+}
+
+void Runner::run(const std::vector<Job>& jobs, Hook hook) {
+    if (!wants(hook)) return;
+    const std::vector<Turn> turns = turns_of(jobs);
+    for (int run = 0; run < options_.runs; run++)
+        for (std::size_t i = 0; i < turns.size(); i++) {
+            const Turn& turn = turns[(i + static_cast<std::size_t>(run)) % turns.size()];
+            run_once(*turn.job, turn.side, hook, run);
+        }
+}
+
+void Runner::run_once(const Job& job, const std::string& side, Hook hook, int run) {
+    progress(fmt::format("{} {}: run {} of {}, {}", job.case_name, name(hook), run + 1, options_.runs, side));
+    const Contender contender(job.topology, job.ports, side, hook);
+    job.measure(side, [&](const char* metric, const char* unit, double value) {
+        report_.add(scenario_, job.case_name, name(hook), metric, unit, side, value);
+    });
+    contender.require_fast();
+}
+
+Report Runner::take() {
+    progress({});
+    return std::move(report_);
+}
+
+Traffic::Passed measure_frames(const Topology& topology, std::uint16_t bytes, const RunOptions& options,
+                               const Add& add) {
+    Traffic traffic(topology, bytes, kHosts, kFlows, usable_cpus() - 1);
+    traffic.learn();
+    traffic.forward(kFramesWarmUp);
+    const auto passed = traffic.forward(options.time);
+    add("frames", "frames/s", static_cast<double>(passed.received) / passed.seconds);
+    add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
+    return passed;
+}
+
+}  // namespace underpass::bench

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What every bench has in common: sides measured in alternating runs on one or more topologies, and the one measurement
+// that several make, frames from wire to wire.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/bare.h"
+#include "bench/report.h"
+#include "bench/topology.h"
+
+namespace underpass::bench {
+
+struct RunOptions {
+    int runs = 5;  // of each side
+    std::chrono::milliseconds time{1000};
+    std::vector<std::string> cases;  // empty: all
+    std::vector<std::string> hooks;  // empty: both
+};
+
+// One measurement of one side: adds its figures by `add(metric, unit, value)`.
+using Add = std::function<void(const char* metric, const char* unit, double value)>;
+using Measure = std::function<void(const std::string& side, const Add& add)>;
+
+// A case and what it is measured on.
+struct Job {
+    const Topology& topology;
+    Ports ports;
+    std::string case_name;
+    std::vector<std::string> sides;
+    Measure measure;
+};
+
+class Runner {
+public:
+    // `options` stays with the caller.
+    Runner(std::string scenario, const RunOptions& options);
+
+    bool wants(const std::string& case_name) const;
+    bool wants(Hook hook) const;
+    // All of them in each run, one side of every job after another, and beginning with another each time, so that a
+    // drift of the machine falls on all of them. Progress goes to standard error.
+    void run(const std::vector<Job>& jobs, Hook hook);
+    Report take();
+
+private:
+    void run_once(const Job& job, const std::string& side, Hook hook, int run);
+
+    std::string scenario_;
+    const RunOptions& options_;
+    Report report_;
+};
+
+// Frames of this length (without a tag) between kHosts pairs of hosts on one CPU, after a warm-up. What came out, and
+// its figures by `add`.
+Traffic::Passed measure_frames(const Topology& topology, std::uint16_t bytes, const RunOptions& options,
+                               const Add& add);
+
+}  // namespace underpass::bench
