@@ -184,7 +184,7 @@ private:
     }
 
     void send_some() {
-        const std::size_t count = 1 + below(6);
+        const std::size_t count = 2 + below(9);
         for (std::size_t i = 0; i < count; i++) {
             Host& host = any_host();
             if (chance(5)) host.port = any_port();  // it has moved, and says so by this frame
@@ -198,7 +198,7 @@ private:
 
     void let_two_talk() {
         const Host one = any_host(), other = peer_of(one);
-        for (std::size_t i = 0; i < 6; i++) {
+        for (std::size_t i = 0; i < 10; i++) {
             const Host& from = i % 2 == 0 ? one : other;
             const Host& to = i % 2 == 0 ? other : one;
             send(from.port, i < 2 ? plain(from, to.mac) : frame(from, to.mac));
