@@ -32,6 +32,12 @@ std::vector<Case> admit_cases() {
         {.description = "a frame that ends before its tag's last two bytes",
          .frame = cut_tag(17, 0x8100),
          .reason = REASON_RUNT},
+        {.description = "a frame with a tag and a byte less behind it than the kernel needs",
+         .frame = cut_tag(19, 0x8100),
+         .reason = REASON_RUNT,
+         .only = On::xdp},  // it drops the frame before TC
+        {.description = "a frame with a tag and just as much behind it as the kernel needs",
+         .frame = cut_tag(20, 0x8100)},
         {.description = "a frame that ends within its service tag",
          .frame = cut_tag(15, 0x88a8),
          .reason = REASON_RUNT},

@@ -140,6 +140,16 @@ std::vector<Case> right_cases() {
 
 std::vector<Case> upper_cases() {
     return {
+        {.description = "a moved source in a tag that a VLAN device takes moves nothing",
+         .frame = tagged({.vid = kOther}),
+         .reason = REASON_SOURCE_MOVED,
+         .base = trunks,
+         .given =
+             [](World& world) {
+                 world.in.rights[kOther] = kTagged | VLAN_UPPER;
+                 world.fdb[{kFrom, kOther}].slot = kOutSlot;
+             },
+         .counted_vid = kOther},
         {.description = "a tag that a VLAN device on the port takes",
          .frame = tagged({.vid = kOther}),
          .reason = REASON_VLAN_UPPER,
