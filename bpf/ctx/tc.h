@@ -70,7 +70,7 @@ static __always_inline __u16 ctx_offloaded_tci(const ctx_t *ctx)
  * but one that is payload to it lies in them. */
 static __always_inline __u32 ctx_egress_len(const ctx_t *ctx, const struct packet *pkt)
 {
-	bool payload = ctx->vlan_present && !pkt->strip && !pkt->own_tag && (pkt->ingress->flags & DEVICE_VLAN_AWARE);
+	bool payload = ctx->vlan_present && !pkt->own_tag && (pkt->ingress->flags & DEVICE_VLAN_AWARE);
 
 	return pkt->len + (payload ? TAG_LEN : 0);
 }

@@ -23,7 +23,7 @@ static __always_inline enum verdict ingress(struct packet *pkt)
 		return pass(pkt, REASON_NOT_FORWARDING);
 	if (!(flags & DEVICE_INGRESS))
 		return pass(pkt, REASON_LEFT_TO_KERNEL);
-	if (pkt->own_tag ? pkt->rights & VLAN_UPPER : pkt->tagged && (flags & DEVICE_VLAN_UPPERS))
+	if ((pkt->rights & VLAN_UPPER) || (pkt->tagged && !pkt->own_tag && (flags & DEVICE_VLAN_UPPERS)))
 		return pass(pkt, REASON_VLAN_UPPER);
 	if ((flags & DEVICE_VLAN_AWARE) && !(pkt->rights & VLAN_FORWARD))
 		return pass(pkt, REASON_VLAN_NOT_READY);

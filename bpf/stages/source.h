@@ -27,7 +27,7 @@ static __always_inline bool is_learned(const struct packet *pkt)
 	if (!(pkt->ingress->flags & DEVICE_VLAN_AWARE))
 		return true;
 	/* The bridge does not get what a VLAN device takes. */
-	return (pkt->rights & VLAN_LEARNS) && !(pkt->own_tag && (pkt->rights & VLAN_UPPER));
+	return (pkt->rights & (VLAN_LEARNS | VLAN_UPPER)) == VLAN_LEARNS;
 }
 
 static __always_inline enum verdict source(struct packet *pkt)

@@ -40,6 +40,9 @@ static __always_inline enum verdict tag(ctx_t *ctx, struct packet *pkt)
 	} else if (flags & DEVICE_VLAN_DEVICE) {
 		push_tag(pkt, pkt->egress->vlan_protocol, pkt->egress->vid);
 	}
+	/* A push that moves another tag into the bytes leaves offsets that only a device's transmit path mends. */
+	if (pkt->push && (is_vlan_protocol(pkt->protocol) || (pkt->tagged && !pkt->strip)))
+		pkt->egress_peer = false;
 	if (ctx_egress_len(ctx, pkt) > pkt->egress->max_len && !ctx_is_gso(ctx))
 		return pass(pkt, REASON_TOO_BIG);
 	return CONTINUE;

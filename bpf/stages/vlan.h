@@ -20,6 +20,9 @@ static __always_inline enum verdict vlan(struct packet *pkt)
 	if (!pkt->vid)
 		pkt->vid = pkt->ingress->vid;
 	pkt->rights = vlan_rights(pkt->ingress_slot, pkt->vid);
+	/* A VLAN device goes by the tag. */
+	if (!pkt->own_tag || !(pkt->tci & TCI_VID))
+		pkt->rights &= ~VLAN_UPPER;
 	return CONTINUE;
 }
 

@@ -163,9 +163,9 @@ std::vector<Case> upper_cases() {
          .counted_vid = kNative},
         {.description = "a priority tag in the VLAN whose tag a VLAN device takes",
          .frame = tagged({.vid = 0}),
-         .reason = REASON_VLAN_UPPER,  // more careful than it must be: the VLAN device takes no VID 0
          .base = access_to_trunk,
          .given = in_has<kNative, kUntagged | VLAN_UPPER>,
+         .out = tagged({.vid = kNative}),
          .counted_vid = kNative},
         {.description = "a tag in another VLAN than a VLAN device takes",
          .frame = tagged({.vid = kOther}),

@@ -2,7 +2,7 @@
 // Lengths at the edge of the egress port's MTU, for everything that may happen to a tag. A redirect by XDP counts the
 // frame as it leaves, with its tag; the kernel's bridge, and so TC, what lies in the bytes there: not the tag that it
 // has beside them, but one of another protocol than the bridge's, which is payload to it.
-#include <ranges>
+#include <algorithm>
 
 #include "prog/cases.h"
 
@@ -99,8 +99,9 @@ std::vector<Operation> operations() {
 // A frame with these tags, and `size` bytes beside them.
 Frame with_tags(const std::vector<Vlan>& tags, std::size_t size) {
     Frame frame = plain(size);
-    for (const Vlan& tag : std::views::reverse(tags))
+    std::for_each(tags.rbegin(), tags.rend(), [&frame](const Vlan& tag) {
         frame = with_tag(frame, tag.tpid, static_cast<std::uint16_t>(tag.pcp << 13 | tag.vid));
+    });
     return frame;
 }
 

@@ -92,8 +92,6 @@ TEST(StatusVlans, StatesAndReasons) {
     host.vlans[kNic] = {.ranges = {{.first = 6, .last = 7}}};
     host.links[kNic].port->state = PortState::learning;
     EXPECT_THAT(vlans_of(host), ElementsAre("6-7 802.1ad: eth1 tagged learning;"));
-    host.links[kBridge].bridge->mst = true;
-    EXPECT_THAT(vlans_of(host), ElementsAre("6-7 802.1ad: eth1 tagged forwarding;"));
     host.links[kNic].carrier = false;
     EXPECT_THAT(vlans_of(host), ElementsAre("6-7 802.1ad: eth1 tagged no carrier;"));
     host.links[kNic].flags = 0;

@@ -125,6 +125,31 @@ TEST(VlanRules, ServiceBridge) {
     EXPECT_EQ(find_port(plan_of(host), kNic)->record.vlan_protocol, htons(0x88a8));
 }
 
+// What is redirected out of the VLAN device passes by it just as well.
+TEST(VlanRules, GenericXdpBehindTheTrunk) {
+    Host host = plain_host();
+    host.links[kWire].master.reset();
+    host.links[kVlan] = plain_port(kVlan, "wire0.5", "vlan", "noqueue");
+    host.links[kVlan].lower = kWire;
+    host.links[kVlan].vlan = VlanAttributes{.id = Vid{5}};
+    EXPECT_THAT(find_port(plan_of(host), kVlan)->refusal, IsEmpty());
+    host.drivers[kWire].peer->has_generic_xdp = true;
+    EXPECT_THAT(find_port(plan_of(host), kVlan)->refusal, HasSubstr("generic mode"));
+}
+
+// A veth's other end holds what comes by XDP against its own MTU.
+TEST(VlanRules, MtuBehindTheTrunk) {
+    Host host = plain_host();
+    host.links[kWire].master.reset();
+    host.links[kVlan] = plain_port(kVlan, "wire0.5", "vlan", "noqueue");
+    host.links[kVlan].lower = kWire;
+    host.links[kVlan].vlan = VlanAttributes{.id = Vid{5}};
+    host.drivers[kWire].peer->mtu = 1400;
+    const auto length = [&host](HookChoice choice) { return find_port(plan_of(host, choice), kVlan)->record.max_len; };
+    EXPECT_EQ(length(HookChoice::automatic), 1400U + 14 + 4);
+    EXPECT_EQ(length(HookChoice::tc), 1500U + 14 + 4);
+}
+
 // What VLAN devices take from a port of a VLAN-aware bridge.
 TEST(VlanRules, TakenByVlanDevices) {
     Host host = vlan_host();
@@ -172,6 +197,7 @@ TEST(VlanRules, DeviceBelow) {
         {"with a priority map", [](Host& h) { h.links[kVlan].vlan->maps_priority = true; }},
         {"with an attribute nobody knows", [](Host& h) { h.links[kVlan].vlan->unknown = {9}; }},
         {"a capture on it", [](Host& h) { h.links[kVlan].promiscuity = 2; }},
+        {"an XDP program on it", [](Host& h) { h.links[kVlan].xdp_program = 7; }},
         {"a qdisc on it", [](Host& h) { h.links[kVlan].qdisc = "htb"; }},
         {"a filter at its egress", [](Host& h) { h.traffic_control[kVlan].foreign_egress = true; }},
         {"a filter at the trunk's ingress", [](Host& h) { h.traffic_control[kOtherNic].foreign_ingress = true; }},

@@ -99,10 +99,11 @@ std::string device_refusal(const Host& host, const Link& link) {
     if (find_or_default(host.traffic_control, link.index).foreign_ingress)
         return fmt::format("TC filters or programs of others see its frames (tc filter show dev {} ingress)",
                            link.name);
-    // The kernel lets it see no frame that was redirected to it.
-    const auto& peer = find_or_default(host.drivers, link.index).peer;
-    if (peer && peer->has_generic_xdp)
-        return "its other end runs an XDP program in generic mode, which redirected frames pass by";
+    // The kernel lets it see no frame that was redirected to it, by a VLAN device on it either.
+    for (const Ifindex index :
+         {link.index, link.vlan && !link.lower_netnsid ? link.lower.value_or(link.index) : link.index})
+        if (const auto& peer = find_or_default(host.drivers, index).peer; peer && peer->has_generic_xdp)
+            return "its other end runs an XDP program in generic mode, which redirected frames pass by";
     return {};
 }
 
@@ -191,8 +192,7 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
     // On a locked port an unauthorised source is dropped, not learned.
     set((port.state == PortState::forwarding || port.state == PortState::learning) && port.learning && !port.locked,
         DEVICE_LEARNS);
-    set(bridge_fast && plan.refusal.empty(), DEVICE_INGRESS);
-    set(bridge_fast && plan.refusal.empty(), DEVICE_EGRESS);
+    if (bridge_fast && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
     set(port.isolated, DEVICE_ISOLATED);
     set(host.vlan_devices || plan.below != link.index, DEVICE_VLAN_UPPERS);
     set(host.netfilter.call_iptables || attributes.nf_call_iptables, DEVICE_BRNF_IPV4);
@@ -208,7 +208,9 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
     }
 
     std::uint32_t mtu = link.mtu;
-    if (plan.peer) mtu = std::min(mtu, find_or_default(host.drivers, link.index).peer->mtu);
+    // What goes straight to a veth's other end, or there by XDP, is held against its MTU in silence.
+    const auto& peer = find_or_default(host.drivers, plan.below).peer;
+    if (peer && (plan.peer || plan.xdp_target)) mtu = std::min(mtu, peer->mtu);
     // br_netfilter fragments what is longer than the MTU; without it the kernel leaves room for a tag.
     const bool netfilter = (record.flags & (DEVICE_BRNF_IPV4 | DEVICE_BRNF_IPV6)) != 0;
     record.max_len = mtu + ETH_HLEN + (netfilter ? 0 : kVlanRoom);
@@ -265,7 +267,8 @@ Ifindex below(const Host& host, const Link& bridge, const Link& link) {
     if (bridge.bridge && bridge.bridge->vlan_filtering) return link.index;
     if (!link.vlan->reorder_header || link.vlan->maps_priority || !link.vlan->unknown.empty()) return link.index;
     const TrafficControl& control = find_or_default(host.traffic_control, link.index);
-    if (control.foreign_ingress || control.foreign_egress || link.qdisc != "noqueue" || link.promiscuity > 1)
+    if (control.foreign_ingress || control.foreign_egress || link.qdisc != "noqueue" || link.promiscuity > 1 ||
+        link.xdp_program != 0)
         return link.index;
     if (lower->second.master && !is_bridge(host, *lower->second.master)) return link.index;
     return device_refusal(host, lower->second).empty() ? lower->first : link.index;

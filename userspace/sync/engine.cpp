@@ -163,8 +163,8 @@ void Engine::judge(const Dirty& dirty) {
     if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
     survey_.read_vlans(mirror_.host(), dirty.vlans);
     const bool changed = dirty.plan || dirty.ruleset || !dirty.vlans.empty();
-    if (changed) survey_.find_vlan_uppers(mirror_.host());
     if (judged_ && changed) {
+        survey_.find_vlan_uppers(mirror_.host(), false);
         // First with what was known of drivers, so that a port that left or stopped does not wait for the probes.
         Plan plan = make_plan(host(), selection(), failures_);
         for (auto& [index, bridge] : plan)
@@ -175,6 +175,7 @@ void Engine::judge(const Dirty& dirty) {
                 }
         write(reconciler_.reconcile_devices(plan));
     }
+    if (changed) survey_.find_vlan_uppers(mirror_.host());
     if (!probe.empty()) survey_.probe(mirror_.host(), probe);
     if (!traffic_control.empty()) survey_.read_traffic_control(mirror_.host(), traffic_control);
     if (changed || !probe.empty() || !traffic_control.empty()) {
@@ -353,16 +354,19 @@ void Engine::audit(Clock::time_point now) {
     const auto look = [&] {
         std::vector<std::tuple<Link, DriverFacts, TrafficControl, std::set<Vid>>> facts;
         facts.reserve(looked_at.size());
-        for (const Ifindex device : looked_at)
+        for (const Ifindex device : looked_at) {
+            const auto uppers = host().vlan_uppers.find(device);
             facts.emplace_back(host().links.at(device), mirror_.host().drivers[device],
-                               mirror_.host().traffic_control[device], mirror_.host().vlan_uppers[device]);
+                               mirror_.host().traffic_control[device],
+                               uppers == host().vlan_uppers.end() ? std::set<Vid>() : uppers->second);
+        }
         return facts;
     };
     std::erase_if(looked_at, [this](Ifindex device) { return !host().links.contains(device); });
     const auto before = look();
     survey_.probe(mirror_.host(), devices);
     survey_.read_traffic_control(mirror_.host(), devices);
-    survey_.read_promiscuity(mirror_.host(), looked_at);
+    survey_.read_silent_changes(mirror_.host(), looked_at);
     survey_.ask_for_vlan_uppers_again(devices);
     survey_.find_vlan_uppers(mirror_.host());
     bool changed = before != look();

@@ -24,8 +24,7 @@ void mark_ports(const Host& host, Ifindex bridge, std::set<Ifindex>& dirty) {
 
 // Whether a bridge goes by its ports' VLANs in another way than before.
 bool differs_in_vlans(const std::optional<BridgeAttributes>& before, const BridgeAttributes& now) {
-    return !before || before->vlan_filtering != now.vlan_filtering || before->vlan_protocol != now.vlan_protocol ||
-           before->mst != now.mst;
+    return !before || before->vlan_filtering != now.vlan_filtering || before->vlan_protocol != now.vlan_protocol;
 }
 
 // The device in this namespace that a VLAN device sits on.
@@ -78,6 +77,8 @@ void Mirror::take(const LinkChanged& event) {
     auto& known = host_.links[link.index];
     // A message without port attributes says nothing about them: they stay while the device stays where it is.
     if (!link.port && link.master && known.master == link.master) link.port = known.port;
+    // That a feature changed is told by nothing in the message; and where XDP runs, tags may be stripped from now on.
+    if (link == known && link.xdp_program != 0) dirty_.probe.insert(link.index);
     if (link == known) return;
     const bool fresh = known.index == Ifindex::none;
     const bool placed = fresh || known.master != link.master;
@@ -112,10 +113,6 @@ void Mirror::take(const LinkGone& event) {
 void Mirror::take(const PortChanged& event) {
     const auto found = host_.links.find(event.index);
     if (found == host_.links.end()) return;  // its own message brings all of it
-    const auto bridge = host_.links.find(event.bridge);
-    const bool in_bridge = bridge != host_.links.end() && bridge->second.bridge;
-    // The states of an MST instance have no event of their own, and nothing of them is in this one.
-    if (in_bridge && bridge->second.bridge->mst) dirty_.vlans.insert(event.index);
     Link link = found->second;
     link.master = event.bridge;
     link.flags = event.flags;
@@ -127,7 +124,7 @@ void Mirror::take(const PortChanged& event) {
     if (moved) {
         dirty_.traffic_control.insert(event.index);
         forget_vlans(host_, event.index);
-        if (in_bridge) dirty_.vlans.insert(event.index);
+        if (is_bridge(host_, event.bridge)) dirty_.vlans.insert(event.index);
         mark_below(link, dirty_);
     }
     found->second = std::move(link);

@@ -19,11 +19,13 @@ bool same(const Record& a, const Record& b) {
     return std::memcmp(&a, &b, sizeof(a)) == 0;
 }
 
-// The device, its bridge, and that the map may hold anything of the rest: no record is wanted without flags.
+// The device, its bridge, the device it sends by, and that the map may hold anything of the rest: no record is wanted
+// without flags.
 device unsure(const device& record) {
     device result{};
     result.ifindex = record.ifindex;
     result.bridge = record.bridge;
+    result.out = record.out;
     return result;
 }
 
@@ -129,12 +131,14 @@ std::map<Ifindex, Reconciler::Wanted> Reconciler::wanted_devices(Plan& plan) {
     return wanted;
 }
 
-// What is wanted no more, or as a port of another bridge, gives its slot back.
+// What is wanted no more, or as a port of another bridge, or is to send by another device, gives its slot back: a frame
+// that is on its way has read half of the record by then.
 void Reconciler::give_back(const std::map<Ifindex, Wanted>& wanted, Operations& operations) {
     for (auto held = devices_.begin(); held != devices_.end();) {
         const auto device = wanted.find(held->first);
         const Slot& slot = held->second;
-        if (device != wanted.end() && device->second.record.bridge == slot.record.bridge) {
+        if (device != wanted.end() && device->second.record.bridge == slot.record.bridge &&
+            device->second.record.out == slot.record.out) {
             ++held;
             continue;
         }

@@ -54,11 +54,11 @@ const PortVlans& vlans_of(const Host& host, Ifindex port) {
 }
 
 // Of the port as a whole where that decides, else of the VLAN (br_allowed_ingress).
-std::string state_text(const Link& bridge, const Link& link, PortState of_vlan) {
+std::string state_text(const Link& link, PortState of_vlan) {
     if ((link.flags & IFF_UP) == 0) return "down";
     if (!link.carrier) return "no carrier";
     const PortState port = link.port ? link.port->state : PortState::disabled;
-    return name((bridge.bridge && bridge.bridge->mst) || port == PortState::forwarding ? of_vlan : port);
+    return name(port == PortState::forwarding ? of_vlan : port);
 }
 
 std::string why_left(const BridgePlan& bridge, const PortPlan& port) {
@@ -89,8 +89,7 @@ std::set<std::uint16_t> boundaries(const Host& host, const BridgePlan& bridge, c
     return found;
 }
 
-Segment segment(const Host& host, const BridgePlan& bridge, const Link& device, std::uint16_t first,
-                const VlanCounts& counts) {
+Segment segment(const Host& host, const BridgePlan& bridge, std::uint16_t first, const VlanCounts& counts) {
     Segment result{.first = first, .last = first};
     for (const PortPlan& port : bridge.ports) {
         const PortVlans& vlans = vlans_of(host, port.index);
@@ -103,20 +102,19 @@ Segment segment(const Host& host, const BridgePlan& bridge, const Link& device, 
                                   .tagged = !range->untagged,
                                   .pvid = vlans.pvid == Vid{first},
                                   .upper = (rights_of(port.vlans, first) & VLAN_UPPER) != 0,
-                                  .state = state_text(device, link->second, range->state),
+                                  .state = state_text(link->second, range->state),
                                   .why = why_left(bridge, port, *range)});
         result.has_frames = result.has_frames || counts.contains({port.index, first});
     }
     return result;
 }
 
-std::vector<Segment> segments_of_aware(const Host& host, const BridgePlan& bridge, const Link& device,
-                                       const VlanCounts& counts) {
+std::vector<Segment> segments_of_aware(const Host& host, const BridgePlan& bridge, const VlanCounts& counts) {
     std::vector<Segment> segments;
     const auto starts = boundaries(host, bridge, counts);
     for (auto start = starts.begin(); start != starts.end(); ++start) {
         if (*start == 0 || *start > kLastVid) continue;
-        Segment next = segment(host, bridge, device, *start, counts);
+        Segment next = segment(host, bridge, *start, counts);
         if (next.members.empty()) continue;
         const auto end = std::next(start);
         next.last =
@@ -158,7 +156,7 @@ Json segment_json(const Host& host, const Segment& segment, std::uint16_t protoc
 }
 
 // VLAN devices that are ports: in the frames of the device below they are tagged.
-Json devices_json(const Host& host, const BridgePlan& bridge, const Link& device, const VlanCounts& counts) {
+Json devices_json(const Host& host, const BridgePlan& bridge, const VlanCounts& counts) {
     std::map<std::tuple<std::uint16_t, std::uint16_t>, Segment> by_vlan;
     for (const PortPlan& port : bridge.ports) {
         const auto found = host.links.find(port.index);
@@ -167,10 +165,9 @@ Json devices_json(const Host& host, const BridgePlan& bridge, const Link& device
         const std::uint16_t vid = number(link.vlan->id);
         Segment& segment = by_vlan[{vid, link.vlan->protocol}];
         segment.first = segment.last = vid;
-        segment.members.push_back(
-            {.port = &port,
-             .state = state_text(device, link, link.port ? link.port->state : PortState::disabled),
-             .why = why_left(bridge, port)});
+        segment.members.push_back({.port = &port,
+                                   .state = state_text(link, link.port ? link.port->state : PortState::disabled),
+                                   .why = why_left(bridge, port)});
     }
     Json vlans = Json::array();
     for (const auto& [vlan, segment] : by_vlan) vlans.push_back(segment_json(host, segment, std::get<1>(vlan), counts));
@@ -183,9 +180,9 @@ Json vlans_json(const Host& host, const BridgePlan& bridge, const VlanCounts& co
     const auto link = host.links.find(bridge.index);
     if (link == host.links.end() || !link->second.bridge) return Json::array();
     const Link& device = link->second;
-    if (!bridge.vlan_aware) return devices_json(host, bridge, device, counts);
+    if (!bridge.vlan_aware) return devices_json(host, bridge, counts);
     Json vlans = Json::array();
-    for (const Segment& segment : segments_of_aware(host, bridge, device, counts))
+    for (const Segment& segment : segments_of_aware(host, bridge, counts))
         vlans.push_back(segment_json(host, segment, device.bridge->vlan_protocol, counts));
     return vlans;
 }

@@ -23,11 +23,14 @@ void Survey::dump(const std::function<void(const Event&)>& sink) {
     dump_fdb(route_, sink);
 }
 
-void Survey::read_promiscuity(Host& host, const std::set<Ifindex>& devices) {
+void Survey::read_silent_changes(Host& host, const std::set<Ifindex>& devices) {
     for (const Ifindex device : devices) {
         const auto link = host.links.find(device);
         if (link == host.links.end()) continue;
-        if (const auto now = get_link(route_, device)) link->second.promiscuity = now->promiscuity;
+        const auto now = get_link(route_, device);
+        if (!now) continue;
+        link->second.promiscuity = now->promiscuity;
+        link->second.vlan = now->vlan;  // by ioctl
     }
 }
 
@@ -80,7 +83,7 @@ void Survey::read_vlans(Host& host, const std::set<Ifindex>& devices) {
     }
 }
 
-void Survey::find_vlan_uppers(Host& host) {
+void Survey::find_vlan_uppers(Host& host, bool ask) {
     std::set<Ifindex> ports;
     for (const auto& [index, bridge] : host.links) {
         if (!host.vlan_devices || !bridge.bridge || !bridge.bridge->vlan_filtering) continue;
@@ -89,7 +92,7 @@ void Survey::find_vlan_uppers(Host& host) {
         for (const auto& [port, link] : host.links) {
             if (link.master != index) continue;
             ports.insert(port);
-            find_vlan_uppers(host, link, protocol, visible[port]);
+            find_vlan_uppers(host, link, protocol, visible[port], ask);
         }
     }
     const auto is_no_port = [&ports](const auto& entry) { return !ports.contains(entry.first); };
@@ -97,10 +100,11 @@ void Survey::find_vlan_uppers(Host& host) {
     std::erase_if(host.vlan_uppers, is_no_port);
 }
 
-void Survey::find_vlan_uppers(Host& host, const Link& port, std::uint16_t protocol, const VidSet& visible) {
+void Survey::find_vlan_uppers(Host& host, const Link& port, std::uint16_t protocol, const VidSet& visible, bool ask) {
+    const bool forgotten = !host.vlan_uppers.contains(port.index);  // it has joined anew
     Asked& asked = asked_[port.index];
     std::set<Vid>& taken = host.vlan_uppers[port.index];
-    if (asked.protocol != protocol) {
+    if (forgotten || asked.protocol != protocol) {
         asked = {protocol, {}, 0};
         taken.clear();
     }
@@ -113,12 +117,12 @@ void Survey::find_vlan_uppers(Host& host, const Link& port, std::uint16_t protoc
     for (std::size_t vid = 0; unknown.any() && vid < unknown.size(); vid++) {
         if (!unknown.test(vid)) continue;
         const Vid here{static_cast<std::uint16_t>(vid)};
-        if (has_vlan_device(route_, port, protocol, here).value_or(true))
+        if (!ask || has_vlan_device(route_, port, protocol, here).value_or(true))
             taken.insert(here);
         else
             taken.erase(here);
     }
-    asked.vids |= unknown;
+    if (ask) asked.vids |= unknown;
 }
 
 void Survey::ask_for_vlan_uppers_again(const std::set<Ifindex>& ports) {

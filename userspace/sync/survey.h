@@ -23,8 +23,8 @@ public:
     void dump(const std::function<void(const Event&)>& sink);
 
     void probe(Host& host, const std::set<Ifindex>& devices);
-    // The kernel makes no event of it.
-    void read_promiscuity(Host& host, const std::set<Ifindex>& devices);
+    // What the kernel makes no event of: promiscuity, and what vconfig changes of a VLAN device.
+    void read_silent_changes(Host& host, const std::set<Ifindex>& devices);
     // Filters, and the link's qdisc.
     void read_traffic_control(Host& host, const std::set<Ifindex>& devices);
     void read_netfilter(Host& host);
@@ -32,7 +32,8 @@ public:
     void read_vlans(Host& host, const std::set<Ifindex>& devices);
     // VLAN devices in other namespaces on the ports of VLAN-aware bridges, in the VLANs that the port is a member of,
     // and in VLAN 0. Each VLAN is asked about once, until it is to be asked again: some of a port's at a time, in turn.
-    void find_vlan_uppers(Host& host);
+    // Not to ask is quicker, and takes what it would have to ask about for taken.
+    void find_vlan_uppers(Host& host, bool ask = true);
     void ask_for_vlan_uppers_again(const std::set<Ifindex>& ports);
 
     // A whole host, read once.
@@ -46,7 +47,7 @@ private:
         std::size_t next = 0;  // to be asked again
     };
 
-    void find_vlan_uppers(Host& host, const Link& port, std::uint16_t protocol, const VidSet& visible);
+    void find_vlan_uppers(Host& host, const Link& port, std::uint16_t protocol, const VidSet& visible, bool ask);
 
     NetlinkSocket route_;
     DriverProbe drivers_;
