@@ -9,16 +9,17 @@
 
 #include "bpf/packet.h"
 
-enum { MAX_OFFSET = 255 };
-
-/* Copies `len` bytes (known at compile time) from `offset` on. False if the frame does not have them. */
+/* Copies `len` bytes (known at compile time) from `offset` on, which is less than 256. False if the frame does not have
+ * them. */
 static __always_inline bool load_bytes(ctx_t *ctx, __u32 offset, void *to, __u32 len)
 {
-	/* No header starts later. The verifier forgets what it knew of a number that was kept in memory. */
-	if (offset > MAX_OFFSET)
-		return false;
+	__u64 bounded = offset;
 
-	void *from = ctx_data(ctx) + offset;
+	/* The verifier forgets what it knew of a number that was kept in memory. Where the compiler sees no reason for
+	 * it (it knows the number) it cannot leave it out, nor keep another copy. */
+	asm volatile("%0 &= 0xff" : "+r"(bounded));
+
+	void *from = ctx_data(ctx) + bounded;
 
 	if (from + len > ctx_data_end(ctx))
 		return !ctx_load_bytes(ctx, offset, to, len);

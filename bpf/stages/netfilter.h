@@ -16,6 +16,9 @@
 #include "bpf/bytes.h"
 #include "bpf/csum.h"
 #include "bpf/packet.h"
+#include "bpf/vlan.h"
+
+enum { PPPOE_LEN = 8 };
 
 static __always_inline bool ipv4_is_plain(ctx_t *ctx, const struct packet *pkt)
 {
@@ -37,10 +40,23 @@ static __always_inline bool ipv6_is_plain(ctx_t *ctx, const struct packet *pkt)
 	       pkt->network_offset + sizeof(ip) + bpf_ntohs(ip.payload_len) == pkt->len;
 }
 
+/* Whatever its sysctls say, br_netfilter drops what ends within an inner tag, or a PPPoE header
+ * (nf_bridge_encap_header_len). An inner tag has to be whole for ctx_strip_tag, too. */
+static __always_inline bool ends_in_encapsulation(ctx_t *ctx, const struct packet *pkt)
+{
+	__u8 header[PPPOE_LEN];
+
+	if (is_vlan_protocol(pkt->protocol))
+		return !load_bytes(ctx, pkt->network_offset, header, TAG_LEN);
+	return pkt->protocol == bpf_htons(ETH_P_PPP_SES) && !load_bytes(ctx, pkt->network_offset, header, PPPOE_LEN);
+}
+
 static __always_inline enum verdict netfilter(ctx_t *ctx, struct packet *pkt)
 {
 	__u32 flags = pkt->ingress->flags;
 
+	if (ends_in_encapsulation(ctx, pkt))
+		return pass(pkt, REASON_RUNT);
 	/* Tagged frames are not looked into: the rules refuse a bridge whose sysctls say otherwise. */
 	if (!(flags & (DEVICE_BRNF_IPV4 | DEVICE_BRNF_IPV6)) || pkt->tagged)
 		return CONTINUE;

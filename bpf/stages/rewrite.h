@@ -7,21 +7,14 @@
 #ifndef UNDERPASS_BPF_STAGES_REWRITE_H
 #define UNDERPASS_BPF_STAGES_REWRITE_H
 
-#include "bpf/bytes.h"
 #include "bpf/packet.h"
-#include "bpf/vlan.h"
 
 static __always_inline enum verdict rewrite(ctx_t *ctx, struct packet *pkt)
 {
-	struct vlan_tag inner;
-
 	if (!pkt->strip && !pkt->push)
 		return CONTINUE;
 	if (!ctx_is_reachable(pkt))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
-	if (pkt->strip && is_vlan_protocol(pkt->protocol) &&
-	    !load_bytes(ctx, pkt->network_offset, &inner, sizeof(inner)))
-		return pass(pkt, REASON_RUNT);
 	if (!pkt->strip && ctx_push_tag(ctx, pkt->push_protocol, pkt->push_tci))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	pkt->rewritten = true;

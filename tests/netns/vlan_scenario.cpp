@@ -258,9 +258,10 @@ private:
             case 3: return stack / Arp{.sender_mac = from, .target_mac = to};
             case 4: return stack / IPv4{.checksum = next_id()} / UDP{} / Payload{20};
             case 5: {
-                // In the middle of a tag, or of what is behind it.
+                // In the middle of a tag, or of what is behind it. With a tag in its bytes a frame has 20 of them at
+                // least, or whoever receives it drops it.
                 Frame whole = stack / IPv4{.id = next_id()} / UDP{} / Payload{2};
-                whole.resize(15 + below(8));
+                whole.resize(tags.empty() ? 16 + below(7) : 15 + below(12));
                 return whole;
             }
             default: return stack / IPv4{.id = next_id()} / UDP{} / Payload{20, mark_++};

@@ -103,6 +103,8 @@ std::string World::apply(const Step& step) {
         return {};
     } catch (const std::system_error& error) {
         return error.code().message();
+    } catch (const std::runtime_error& error) {
+        return error.what();  // of a port that has left its bridge
     }
 }
 

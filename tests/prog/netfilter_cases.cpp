@@ -73,6 +73,17 @@ std::vector<Case> netfilter_cases() {
          .frame = ipv4({.version = 5}),
          .given = look_at_ipv6},
     };
+    // There may be no br_netfilter, but nothing tells.
+    const Frame pppoe = Ethernet{.destination = kTo, .source = kFrom, .type = 0x8864} / PadTo{60};
+    const auto cut = [](Frame frame, std::size_t size) {
+        frame.resize(size);
+        return frame;
+    };
+    const Frame inner = between_hosts(Vlan{.vid = 5}, {Vlan{.vid = 6}, IPv4{}, UDP{}});
+    all.push_back({.description = "a PPPoE header", .frame = cut(pppoe, 22)});
+    all.push_back({.description = "a PPPoE header that is cut short", .frame = cut(pppoe, 21), .reason = REASON_RUNT});
+    all.push_back({.description = "an inner tag", .frame = cut(inner, 22)});
+    all.push_back({.description = "an inner tag that is cut short", .frame = cut(inner, 21), .reason = REASON_RUNT});
     for (const auto& [what, frame] : doubtful()) {
         all.push_back({.description = "br_netfilter and " + what,
                        .frame = frame,

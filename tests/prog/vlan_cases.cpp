@@ -322,6 +322,7 @@ std::vector<Case> rewrite_cases() {
          .counted_vid = kNative},
         {.description = "an inner tag that is cut short, where the outer stays",
          .frame = cut_inner(kOther),
+         .reason = REASON_RUNT,
          .base = trunks,
          .counted_vid = kOther},
         {.description = "an inner tag that is cut short within a priority tag",
