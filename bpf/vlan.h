@@ -32,7 +32,8 @@ static __always_inline __u8 vlan_rights(__u32 slot, __u16 vid)
 
 	if (!vlans || !vid)
 		return 0;
-	return vlans->word[vid / VLAN_VIDS_PER_WORD % VLAN_WORDS] >> (vid % VLAN_VIDS_PER_WORD * VLAN_BITS_PER_VID) & 0xf;
+	return vlans->word[vid / VLAN_VIDS_PER_WORD % VLAN_WORDS] >> (vid % VLAN_VIDS_PER_WORD * VLAN_BITS_PER_VID) &
+	       0xf;
 }
 
 #endif
