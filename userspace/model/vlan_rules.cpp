@@ -54,7 +54,7 @@ void plan_vlans(const Host& host, const Link& link, const VidSet& taken, PortPla
     if (elsewhere != host.vlan_uppers.end())
         for (const Vid vid : elsewhere->second) upper.set(number(vid) % VLAN_VIDS);
     if (upper.test(0) && plan.refusal.empty()) {
-        plan.refusal = "a VLAN device with VID 0 on it takes priority-tagged frames";
+        plan.refusal = "a VLAN device with VID 0 may be on it, which takes priority-tagged frames";
         plan.record.flags &= ~static_cast<std::uint32_t>(DEVICE_INGRESS | DEVICE_EGRESS);
     }
     for (const VlanRange& range : vlans->second.ranges) {
