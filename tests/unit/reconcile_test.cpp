@@ -244,6 +244,17 @@ TEST(Reconcile, VlanDevice) {
     EXPECT_EQ(bench.maps.seen_uppers(),
               (std::map<std::vector<std::uint32_t>, std::uint32_t>{{{number(kNic), htons(0x88a8), 5}, 30}}));
 
+    // It is to send by itself (somebody captures there): no frame may read half of the old record and half of the new.
+    bench.host.links[Ifindex{30}].promiscuity = 2;
+    bench.judge();
+    const std::uint32_t alone = bench.slot(Ifindex{30});
+    EXPECT_NE(alone, port);
+    EXPECT_EQ(bench.maps.devices.at(alone).out, 30U);
+    EXPECT_EQ(bench.maps.devices.at(port).flags, 0U);
+    EXPECT_TRUE(bench.maps.uppers.empty());
+    bench.host.links[Ifindex{30}].promiscuity = 1;
+    bench.judge();
+
     // The trunk becomes a port itself: what was known of its slot is another's.
     bench.host.links[kNic] = plain_port(kNic, "eth1", "", "mq");
     bench.judge();

@@ -125,13 +125,19 @@ TEST(VlanRules, ServiceBridge) {
     EXPECT_EQ(find_port(plan_of(host), kNic)->record.vlan_protocol, htons(0x88a8));
 }
 
-// What is redirected out of the VLAN device passes by it just as well.
-TEST(VlanRules, GenericXdpBehindTheTrunk) {
+// wire0 is a trunk and no port; its VLAN device is one.
+Host host_with_trunk() {
     Host host = plain_host();
     host.links[kWire].master.reset();
     host.links[kVlan] = plain_port(kVlan, "wire0.5", "vlan", "noqueue");
     host.links[kVlan].lower = kWire;
     host.links[kVlan].vlan = VlanAttributes{.id = Vid{5}};
+    return host;
+}
+
+// What is redirected out of the VLAN device passes by it just as well.
+TEST(VlanRules, GenericXdpBehindTheTrunk) {
+    Host host = host_with_trunk();
     EXPECT_THAT(find_port(plan_of(host), kVlan)->refusal, IsEmpty());
     host.drivers[kWire].peer->has_generic_xdp = true;
     EXPECT_THAT(find_port(plan_of(host), kVlan)->refusal, HasSubstr("generic mode"));
@@ -139,11 +145,7 @@ TEST(VlanRules, GenericXdpBehindTheTrunk) {
 
 // A veth's other end holds what comes by XDP against its own MTU.
 TEST(VlanRules, MtuBehindTheTrunk) {
-    Host host = plain_host();
-    host.links[kWire].master.reset();
-    host.links[kVlan] = plain_port(kVlan, "wire0.5", "vlan", "noqueue");
-    host.links[kVlan].lower = kWire;
-    host.links[kVlan].vlan = VlanAttributes{.id = Vid{5}};
+    Host host = host_with_trunk();
     host.drivers[kWire].peer->mtu = 1400;
     const auto length = [&host](HookChoice choice) { return find_port(plan_of(host, choice), kVlan)->record.max_len; };
     EXPECT_EQ(length(HookChoice::automatic), 1400U + 14 + 4);

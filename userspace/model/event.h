@@ -42,7 +42,7 @@ struct FdbGone {
 };
 
 // RTM_NEWVLAN, RTM_DELVLAN: something about the VLANs of the port, or of the bridge itself, changed. They are read
-// anew: not every change is told whole (the old PVID, the states of an MST instance).
+// anew: not every change is told whole (which VLAN was the PVID before).
 struct VlansChanged {
     Ifindex index = Ifindex::none;  // of the port or the bridge
 };

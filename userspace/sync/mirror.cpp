@@ -154,7 +154,7 @@ void Mirror::take(const FdbGone& event) {
 }
 
 void Mirror::take(const VlansChanged& event) {
-    // Of a bridge: its own VLANs, or what its ports share of one, such as the MST instance.
+    // Of a bridge: its own VLANs, or what its ports share, such as the default PVID.
     if (is_bridge(host_, event.index))
         mark_ports(host_, event.index, dirty_.vlans);
     else
