@@ -8,6 +8,7 @@
 //   UNDERPASS_SECONDS=N how long at most, for those with VLANs (240): as many of 2,000 as that allows
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/if_ether.h>
 #include <sched.h>
 
 #include <array>
@@ -72,6 +73,19 @@ std::string difference(const Output& kernel, const Output& other) {
     return text;
 }
 
+// Without frames whose first tag has no whole ethertype behind it. A bridge can send such a one (a cut frame that it puts
+// a tag on); a kernel that gets the tag in the bytes, as on a wire, drops it before anybody sees it, and one that gets
+// it beside them does not.
+Output as_on_a_wire(Output output) {
+    const auto is_cut = [](const Frame& frame) {
+        const auto type = frame.size() < 14 ? 0 : frame[12] << 8 | frame[13];
+        return (type == ETH_P_8021Q || type == ETH_P_8021AD) && frame.size() < 20;
+    };
+    for (auto& [device, frames] : output)
+        if (World::is_far(device)) std::erase_if(frames, is_cut);
+    return output;
+}
+
 class Differential {
 public:
     explicit Differential(Net& net) : kernel_(net, "k", ""), others_{World(net, "t", "tc"), World(net, "x", "xdp")} {}
@@ -125,7 +139,8 @@ private:
         for (World& world : others_) {
             Output output;
             world.collect(output);
-            if (const std::string wrong = difference(kernel, output); !wrong.empty())
+            const std::string wrong = difference(world.is_wire() ? as_on_a_wire(kernel) : kernel, output);
+            if (!wrong.empty())
                 return fmt::format("  {}: other frames came out\n{}", world.name(), wrong);
         }
         return {};

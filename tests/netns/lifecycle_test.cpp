@@ -203,8 +203,10 @@ TEST_P(LifeCycleTest, TakenAway) {
             EXPECT_TRUE(down.ok()) << down.text();
         }
         rest(milliseconds(200));
-        // A veth drops what waits in its queue when its program goes; here nothing waits, but where all is slow.
-        expect_all(trial, stream.stop(), is_emulated() && trial.hook() == "xdp" ? 256 : 0);
+        // A veth drops what waits in its queue when its program goes; here nothing waits, but where all is slow. A
+        // kernel without tcx stops a device's transmission for the moment in which a clsact qdisc goes.
+        const std::size_t lost_with_the_hook = trial.hook() == "xdp" ? 256 : 8;
+        expect_all(trial, stream.stop(), is_emulated() ? lost_with_the_hook : 0);
 
         EXPECT_FALSE(is_running());
         trial.host().run([] {

@@ -40,11 +40,10 @@ constexpr const char* kMarkerTo = "m1";
 constexpr int kQueues = 3;  // that a frame may wait in: a port's, the far end's, and one to spare
 
 // The ports and their far ends, and a pair for markers, queued as frames are where XDP runs.
-lab::Spec world_spec(const std::string& hook) {
+lab::Spec world_spec(bool wire) {
     lab::Spec spec;
     spec.nodes = {lab::quiet_node("host"), lab::quiet_node("far")};
     lab::Node &host = spec.nodes[0], &far = spec.nodes[1];
-    const bool wire = hook == "xdp";
     // First, so that no other pair has one index at both ends: the kernel tells of such a carrier a second later.
     spec.links.push_back({.ends = {{{"far", kMarkerFrom}, {"far", kMarkerTo}}}, .wire = wire});
     for (std::size_t i = 0; i < kMostPorts; i++) {
@@ -59,7 +58,8 @@ lab::Spec world_spec(const std::string& hook) {
 
 World::World(Net& net, const std::string& name, const std::string& hook)
     : name_(name),
-      network_(net.build(world_spec(hook), name)),
+      wire_(hook == "xdp"),
+      network_(net.build(world_spec(wire_), name)),
       host_(network_.space("host")),
       far_(network_.space("far")) {
     for (std::size_t i = 0; i < kMostPorts; i++) far_sockets_.emplace_back(far_, far_name(i));

@@ -52,6 +52,9 @@ public:
     Share share() const;
 
     const std::string& name() const { return name_; }
+    // The far ends get frames as a wire brings them: tags in the bytes.
+    bool is_wire() const { return wire_; }
+    static bool is_far(const std::string& device) { return device.starts_with('f'); }
 
 private:
     void send(const Send& send);
@@ -67,6 +70,7 @@ private:
     void catch_up() const;
 
     std::string name_;
+    bool wire_;
     const lab::Network& network_;
     const lab::Namespace& host_;
     const lab::Namespace& far_;
