@@ -114,25 +114,6 @@ std::string last_words(const Place& place) {
 
 // ---- starting
 
-std::vector<std::string> command_line(const fs::path& program, const GuestKernel& kernel, const GuestOptions& options,
-                                      const Place& place) {
-    std::vector<std::string> words = {program, "-name", "guest=" + value(options.name), "-machine", "q35"};
-    const Fd kvm(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
-    if (kvm) words.insert(words.end(), {"-accel", "kvm"});
-    words.insert(words.end(), {"-accel", "tcg"});  // also where KVM is there and does not work
-    words.insert(words.end(), {"-cpu", "max", "-smp", "1", "-m", fmt::format("{}M", options.memory_mib)});
-    words.insert(words.end(), {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-daemonize"});
-    words.insert(words.end(), {"-kernel", kernel.image, "-initrd", place.initrd});
-    words.insert(words.end(), {"-append", "console=ttyS0 quiet panic=-1 cryptomgr.notests"});
-    words.insert(words.end(), {"-chardev", "file,id=console,path=" + value(place.console)});
-    words.insert(words.end(), {"-serial", "chardev:console", "-chardev", socket_option(place)});
-    words.insert(words.end(), {"-serial", "chardev:commands", "-netdev"});
-    words.push_back(fmt::format("tap,id=net,ifname={},script=no,downscript=no", value(options.tap)));
-    // Without a boot ROM: it never boots from there.
-    words.insert(words.end(), {"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + options.mac.text()});
-    return words;
-}
-
 // A process as it is by default, whatever this one does with its signals; it inherits the thread's network namespace.
 pid_t spawn(const std::vector<std::string>& command, const Fd& output) {
     std::vector<char*> words;
@@ -158,6 +139,44 @@ pid_t spawn(const std::vector<std::string>& command, const Fd& output) {
     posix_spawn_file_actions_destroy(&files);
     if (error != 0) throw_errno(error, "start " + command.front());
     return pid;
+}
+
+// Whether KVM is there and works: a machine within a machine may have the device, and yet no guest gets far. A kernel
+// without a root ends at once, by itself. Looked at once, since where KVM hangs it takes the whole time.
+bool kvm_works(const fs::path& program, const GuestKernel& kernel) {
+    constexpr milliseconds kTime{10000};
+    static const bool works = [&] {
+        if (!Fd(::open("/dev/kvm", O_RDWR | O_CLOEXEC))) return false;
+        const Fd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+        const pid_t pid =
+            spawn({program, "-accel", "kvm", "-cpu", "max", "-m", fmt::format("{}M", kLeastGuestMemory), "-nodefaults",
+                   "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel.image, "-append", "panic=-1"},
+                  nowhere);
+        const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+        if (!process || !has_ended(process, kTime)) ::kill(pid, SIGKILL);
+        int status = 0;
+        while (::waitpid(pid, &status, 0) < 0)
+            if (errno != EINTR) throw_errno(errno, "wait for QEMU");
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    }();
+    return works;
+}
+
+std::vector<std::string> command_line(const fs::path& program, const GuestKernel& kernel, const GuestOptions& options,
+                                      const Place& place) {
+    std::vector<std::string> words = {program, "-name", "guest=" + value(options.name), "-machine", "q35"};
+    words.insert(words.end(), {"-accel", kvm_works(program, kernel) ? "kvm" : "tcg"});
+    words.insert(words.end(), {"-cpu", "max", "-smp", "1", "-m", fmt::format("{}M", options.memory_mib)});
+    words.insert(words.end(), {"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-daemonize"});
+    words.insert(words.end(), {"-kernel", kernel.image, "-initrd", place.initrd});
+    words.insert(words.end(), {"-append", "console=ttyS0 quiet panic=-1 cryptomgr.notests"});
+    words.insert(words.end(), {"-chardev", "file,id=console,path=" + value(place.console)});
+    words.insert(words.end(), {"-serial", "chardev:console", "-chardev", socket_option(place)});
+    words.insert(words.end(), {"-serial", "chardev:commands", "-netdev"});
+    words.push_back(fmt::format("tap,id=net,ifname={},script=no,downscript=no", value(options.tap)));
+    // Without a boot ROM: it never boots from there.
+    words.insert(words.end(), {"-device", "virtio-net-pci,netdev=net,romfile=,mac=" + options.mac.text()});
+    return words;
 }
 
 // What QEMU says of the failure: not its warnings, nor the hint that may follow.
