@@ -73,9 +73,9 @@ std::string difference(const Output& kernel, const Output& other) {
     return text;
 }
 
-// Without frames whose first tag has no whole ethertype behind it. A bridge can send such a one (a cut frame that it puts
-// a tag on); a kernel that gets the tag in the bytes, as on a wire, drops it before anybody sees it, and one that gets
-// it beside them does not.
+// Without frames whose first tag has no whole ethertype behind it. A bridge can send such a one (a cut frame that it
+// puts a tag on); a kernel that gets the tag in the bytes, as on a wire, drops it before anybody sees it, and one that
+// gets it beside them does not.
 Output as_on_a_wire(Output output) {
     const auto is_cut = [](const Frame& frame) {
         const auto type = frame.size() < 14 ? 0 : frame[12] << 8 | frame[13];
@@ -140,8 +140,7 @@ private:
             Output output;
             world.collect(output);
             const std::string wrong = difference(world.is_wire() ? as_on_a_wire(kernel) : kernel, output);
-            if (!wrong.empty())
-                return fmt::format("  {}: other frames came out\n{}", world.name(), wrong);
+            if (!wrong.empty()) return fmt::format("  {}: other frames came out\n{}", world.name(), wrong);
         }
         return {};
     }

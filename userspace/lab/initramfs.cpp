@@ -192,8 +192,9 @@ std::vector<std::string> module_files(const std::vector<std::string>& wanted, st
         const auto found = lines.find(module_name(name));
         if (found == lines.end() && present.contains(module_name(name))) continue;
         if (found == lines.end()) throw std::runtime_error("the kernel has no module " + name);
-        for (auto file = found->second.rbegin(); file != found->second.rend(); ++file)
-            if (present.insert(module_name(*file)).second) order.push_back(*file);
+        const std::vector<std::string> needed_first(found->second.rbegin(), found->second.rend());
+        for (const std::string& file : needed_first)
+            if (present.insert(module_name(file)).second) order.push_back(file);
     }
     return order;
 }
