@@ -62,7 +62,7 @@ Planted::Planted(const Topology& topology)
     : topology_(topology),
       bridge_(topology.bridge().run([] { return number(lab::ifindex(kBridge)); })),
       pins_(topology.bridge().run([] { return PinDirectory::of_this_namespace(); })),
-      programs_(topology.bridge().run([this] { return Programs::load(pins_, FDB_DEFAULT_SIZE); })) {}
+      programs_(topology.bridge().run([this] { return Programs::load(pins_, {}); })) {}
 
 // By way of the other constructor, so that the destructor takes away what was attached if a later step fails.
 Planted::Planted(const Topology& topology, Hook hook) : Planted(topology) {
@@ -89,7 +89,7 @@ Planted::~Planted() {
         for (const Side side : kBothSides) {
             const std::uint32_t port = topology_.end(Ports::wires, side).port;
             detach_xdp(port);
-            detach_tc(pins_, port, true);
+            detach_tc(pins_, port, TcPoint::ingress, true);
         }
         pins_.remove();
     } catch (const std::exception& error) {
@@ -128,7 +128,7 @@ void Planted::write_hosts(Side side) const {
 }
 
 void Planted::attach(std::uint32_t port, Hook hook) const {
-    attach_tc(programs_, pins_, port);
+    attach_tc(programs_, pins_, port, TcPoint::ingress);
     if (hook == Hook::xdp) attach_xdp(programs_, port);
 }
 

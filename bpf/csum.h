@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <linux/types.h>
+#include <bpf/bpf_endian.h>
 
 /* True if the header of `len` bytes (even, known at compile time) sums to all ones, its checksum field included. */
 static __always_inline bool csum_is_valid(const void *header, __u32 len)
@@ -17,6 +18,15 @@ static __always_inline bool csum_is_valid(const void *header, __u32 len)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return sum == 0xffff;
+}
+
+/* The checksum field of an IPv4 header after its TTL was lowered by one, from what it is. Mirrors ip_decrease_ttl. */
+static __always_inline __u16 csum_of_lower_ttl(__u16 check)
+{
+	__u32 sum = check;
+
+	sum += bpf_htons(0x0100);
+	return sum + (sum >= 0xffff);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "maps/counters.h"
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/flow.h"
 #include "maps/vlan.h"
 
 /* The heartbeat: whether the other maps may be believed. */
@@ -87,5 +88,14 @@ struct {
 	__type(key, struct vlan_count_key);
 	__type(value, struct vlan_counters);
 } vlan_counters SEC(".maps");
+
+/* Addresses, ports and ingress of a flow -> how the kernel was seen to route it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FLOWS_DEFAULT_SIZE);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 #endif

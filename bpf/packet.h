@@ -11,7 +11,11 @@
 
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/flow.h"
 #include "maps/reason.h"
+
+/* Longer than a softirq keeps what it has queued. */
+#define OVERTAKING_NS 50000000ULL
 
 enum verdict {
 	CONTINUE, /* the next stage decides */
@@ -38,18 +42,30 @@ struct packet {
 	__u32 network_offset;
 	__u32 len; /* bytes, see ctx_len */
 
-	__u16 vid;   /* of the FDB that it is looked up in: 0 without VLAN filtering */
-	__u8 rights; /* enum vlan_rights: of the ingress port in that VLAN */
-	bool strip;  /* leaves without the outer tag that it came in with */
-	bool push;   /* ... and with another */
+	__u32 bridge; /* ifindex: that it is in, or is routed out of; 0: none */
+	__u16 vid;    /* of the FDB that it is looked up in: 0 without VLAN filtering */
+	__u8 rights;  /* enum vlan_rights: of the ingress port in that VLAN */
+	bool strip;   /* leaves without the outer tag that it came in with */
+	bool push;    /* ... and with another */
 	__be16 push_protocol;
 	__u16 push_tci;
 	bool rewritten; /* not what came in any more: the kernel cannot have it */
+
+	struct flow *flow; /* of a frame that is for the router, and that the kernel was asked about */
+	bool routed;       /* ... and leaves by the flow's way: the MACs above are the next hop's and the router's */
+	__u32 hop;         /* the four bytes with the TTL, or the hop limit, as they are to be */
+	__u32 trim;        /* bytes behind the packet, which a router does not send on */
+	__u8 tos;          /* IPv4 TOS or IPv6 traffic class, without ECN */
 
 	__u64 now_ns;   /* CLOCK_MONOTONIC_COARSE */
 	bool overtakes; /* a frame of this source may still be on the kernel's way: stay behind it */
 	enum reason reason;
 };
+
+static __always_inline bool same_address(const __u8 *a, const __u8 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5]));
+}
 
 static __always_inline enum verdict pass(struct packet *pkt, enum reason reason)
 {

@@ -14,6 +14,7 @@
 #include "bpf/stages/parse.h"
 #include "bpf/stages/pulse.h"
 #include "bpf/stages/rewrite.h"
+#include "bpf/stages/route.h"
 #include "bpf/stages/source.h"
 #include "bpf/stages/tag.h"
 #include "bpf/stages/unicast.h"
@@ -42,6 +43,8 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 		verdict = pulse(pkt);
 	if (verdict == CONTINUE)
 		verdict = unicast(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = route(ctx, pkt);
 	if (verdict == CONTINUE)
 		verdict = bridge(pkt);
 	if (verdict == CONTINUE)

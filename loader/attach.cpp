@@ -36,8 +36,16 @@ constexpr std::uint32_t kFilterPriority = 0xC0DE;
 // Its handle says whether the clsact qdisc was there before us: the kernel keeps that for as long as it matters.
 constexpr std::uint32_t kHandleQdiscFound = 1, kHandleQdiscMade = 2;
 
-std::string pin_name(std::uint32_t ifindex) {
-    return "tc-" + std::to_string(ifindex);
+const char* pin_prefix(TcPoint point) {
+    return point == TcPoint::ingress ? "tc-" : "tc-egress-";
+}
+
+std::string pin_name(std::uint32_t ifindex, TcPoint point) {
+    return pin_prefix(point) + std::to_string(ifindex);
+}
+
+int program_fd(const Programs& programs, TcPoint point) {
+    return point == TcPoint::ingress ? programs.tc_fd() : programs.witness_fd();
 }
 
 std::string device_text(std::uint32_t ifindex) {
@@ -64,11 +72,11 @@ std::optional<TcxLink> tcx_link_info(int fd) {
     return TcxLink{info.netns.netns_ino, info.prog_id};
 }
 
-bpf_tc_hook clsact_hook(std::uint32_t ifindex) {
+bpf_tc_hook clsact_hook(std::uint32_t ifindex, TcPoint point) {
     bpf_tc_hook hook = {};
     hook.sz = sizeof(hook);
     hook.ifindex = static_cast<int>(ifindex);
-    hook.attach_point = BPF_TC_INGRESS;
+    hook.attach_point = point == TcPoint::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
     return hook;
 }
 
@@ -78,8 +86,8 @@ struct ClsactFilter {
 };
 
 // Ours; absent without one.
-std::optional<ClsactFilter> clsact_filter(std::uint32_t ifindex) {
-    const bpf_tc_hook hook = clsact_hook(ifindex);
+std::optional<ClsactFilter> clsact_filter(std::uint32_t ifindex, TcPoint point) {
+    const bpf_tc_hook hook = clsact_hook(ifindex, point);
     for (const std::uint32_t handle : {kHandleQdiscFound, kHandleQdiscMade}) {
         LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = kFilterPriority);
         if (bpf_tc_query(&hook, &options) == 0) return ClsactFilter{handle, options.prog_id};
@@ -89,31 +97,34 @@ std::optional<ClsactFilter> clsact_filter(std::uint32_t ifindex) {
 
 // libbpf removes the qdisc itself only if both attach points are named.
 int remove_clsact(std::uint32_t ifindex) {
-    bpf_tc_hook hook = clsact_hook(ifindex);
+    bpf_tc_hook hook = clsact_hook(ifindex, TcPoint::ingress);
     hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
     return bpf_tc_hook_destroy(&hook);
 }
 
 // False: this kernel has no tcx.
-bool attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
-    if (const auto pinned = pins.open(pin_name(ifindex))) {
+bool attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex, TcPoint point) {
+    const int program = program_fd(programs, point);
+    const std::string pin = pin_name(ifindex, point);
+    if (const auto pinned = pins.open(pin)) {
         const auto link = tcx_link_info(pinned->get());
         if (link && link->ifindex == ifindex) {
-            if (link->program != program_id(programs.tc_fd()))
-                if (const int result = bpf_link_update(pinned->get(), programs.tc_fd(), nullptr); result != 0)
+            if (link->program != program_id(program))
+                if (const int result = bpf_link_update(pinned->get(), program, nullptr); result != 0)
                     throw_errno(result, "replace the TC program on " + device_text(ifindex));
             return true;
         }
-        pins.unpin(pin_name(ifindex));  // of a device that is gone, whose number came again
+        pins.unpin(pin);  // of a device that is gone, whose number came again
     }
     // First: it watches source addresses, and lets frames go on, where others' programs may end the chain.
-    LIBBPF_OPTS(bpf_link_create_opts, first, .flags = kTcxBefore);
-    const Fd link(bpf_link_create(programs.tc_fd(), static_cast<int>(ifindex), kTcxIngress, &first));
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = point == TcPoint::ingress ? kTcxBefore : 0);
+    const Fd link(bpf_link_create(program, static_cast<int>(ifindex),
+                                  point == TcPoint::ingress ? kTcxIngress : kTcxEgress, &options));
     if (!link) {
         if (errno == EINVAL) return false;
         throw_errno(errno, "attach the TC program to " + device_text(ifindex));
     }
-    pins.pin(link.get(), pin_name(ifindex));
+    pins.pin(link.get(), pin);
     return true;
 }
 
@@ -210,14 +221,14 @@ const char* name(XdpMethod method) {
     return method == XdpMethod::dispatcher ? "dispatcher" : "single";
 }
 
-TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
-    if (attach_tcx(programs, pins, ifindex)) return TcMethod::tcx;
+TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex, TcPoint point) {
+    if (attach_tcx(programs, pins, ifindex, point)) return TcMethod::tcx;
     const QuietLibraries quiet;
-    bpf_tc_hook hook = clsact_hook(ifindex);
-    const auto there = clsact_filter(ifindex);
+    bpf_tc_hook hook = clsact_hook(ifindex, point);
+    const auto there = clsact_filter(ifindex, point);
     const int made = bpf_tc_hook_create(&hook);
     if (made != 0 && made != -EEXIST) throw_errno(made, "make the clsact qdisc on " + device_text(ifindex));
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = programs.tc_fd(), .flags = BPF_TC_F_REPLACE,
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program_fd(programs, point), .flags = BPF_TC_F_REPLACE,
                 .handle = kHandleQdiscFound, .priority = kFilterPriority);
     if (made == 0)
         options.handle = kHandleQdiscMade;
@@ -230,12 +241,12 @@ TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint
     return TcMethod::clsact;
 }
 
-void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool alone) {
+void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, TcPoint point, bool alone) {
     const QuietLibraries quiet;
-    pins.unpin(pin_name(ifindex));
-    const auto filter = clsact_filter(ifindex);
+    pins.unpin(pin_name(ifindex, point));
+    const auto filter = clsact_filter(ifindex, point);
     if (!filter) return;
-    bpf_tc_hook hook = clsact_hook(ifindex);
+    bpf_tc_hook hook = clsact_hook(ifindex, point);
     LIBBPF_OPTS(bpf_tc_opts, options, .handle = filter->handle, .priority = kFilterPriority);
     if (const int result = bpf_tc_detach(&hook, &options); result != 0 && result != -ENOENT && result != -ENODEV)
         throw_errno(result, "detach the TC program from " + device_text(ifindex));
@@ -244,24 +255,26 @@ void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool alone) {
         throw_errno(result, "remove the clsact qdisc from " + device_text(ifindex));
 }
 
-bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex) {
+bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex, TcPoint point) {
     const QuietLibraries quiet;
-    const std::uint32_t id = program_id(programs.tc_fd());
-    if (const auto pinned = pins.open(pin_name(ifindex))) {
+    const std::uint32_t id = program_id(program_fd(programs, point));
+    if (const auto pinned = pins.open(pin_name(ifindex, point))) {
         const auto link = tcx_link_info(pinned->get());
         return link && link->ifindex == ifindex && link->program == id;
     }
-    const auto filter = clsact_filter(ifindex);
+    const auto filter = clsact_filter(ifindex, point);
     return filter && filter->program == id;
 }
 
-std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins) {
+std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins, TcPoint point) {
+    const std::string_view prefix = pin_prefix(point);
     std::vector<std::uint32_t> devices;
     for (const auto& pin : pins.names()) {
+        if (!pin.starts_with(prefix)) continue;
+        const std::string_view number = std::string_view(pin).substr(prefix.size());
         std::uint32_t ifindex = 0;
-        if (pin.starts_with("tc-") &&
-            std::from_chars(pin.data() + 3, pin.data() + pin.size(), ifindex).ec == std::errc())
-            devices.push_back(ifindex);
+        const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), ifindex);
+        if (error == std::errc() && end == number.data() + number.size()) devices.push_back(ifindex);
     }
     return devices;
 }

@@ -18,15 +18,20 @@ enum class TcMethod { tcx, clsact };
 
 const char* name(TcMethod method);
 
-// Puts the TC program last in line at the device's ingress. Throws std::system_error.
-TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
+// Where a TC program of ours sits: the pipeline at a device's ingress, the witness at a routed device's egress. A
+// device that has both gets the one at ingress first, and loses it last: a clsact qdisc is shared.
+enum class TcPoint { ingress, egress };
+
+// Puts the point's program in its place in line: before all at ingress, and at egress behind those that may change the
+// frame. Throws std::system_error.
+TcMethod attach_tc(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex, TcPoint point);
 // `alone`: nobody else has a filter in the clsact qdisc, which then goes too, if we made it. A vanished device is no
 // error.
-void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, bool alone);
+void detach_tc(const PinDirectory& pins, std::uint32_t ifindex, TcPoint point, bool alone);
 // True if the program of this build is attached there now.
-bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex);
-// Devices with a pinned link of ours, gone ones among them.
-std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins);
+bool tc_is_attached(const Programs& programs, const PinDirectory& pins, std::uint32_t ifindex, TcPoint point);
+// Devices with a pinned link of ours at that point, gone ones among them.
+std::vector<std::uint32_t> pinned_tc_devices(const PinDirectory& pins, TcPoint point);
 
 // Ids of the tcx programs on a device, ours among them; none where the kernel has no tcx.
 std::vector<std::uint32_t> tcx_programs(std::uint32_t ifindex, bool ingress);

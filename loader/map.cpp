@@ -64,6 +64,22 @@ std::size_t RawMap::read_all(std::vector<std::byte>& keys, std::size_t key_size,
     return total;
 }
 
+std::size_t RawMap::read_some(MapCursor& cursor, std::size_t count, std::vector<std::byte>& keys, std::size_t key_size,
+                              std::vector<std::byte>& values, std::size_t value_size) const {
+    // A bucket that does not fit in one step is answered with ENOSPC: the step then grows.
+    for (auto step = static_cast<std::uint32_t>(count);; step *= 2) {
+        keys.resize(step * key_size);
+        values.resize(step * value_size);
+        std::uint32_t next = 0, found = step;
+        const int result =
+            bpf_map_lookup_batch(fd(), cursor ? &*cursor : nullptr, &next, keys.data(), values.data(), &found, nullptr);
+        if (result == -ENOSPC) continue;
+        if (result != 0 && result != -ENOENT) throw_errno(result, "read a BPF map");
+        cursor = result == 0 ? MapCursor(next) : std::nullopt;
+        return found;
+    }
+}
+
 std::size_t RawMap::read_one_by_one(std::vector<std::byte>& keys, std::size_t key_size, std::vector<std::byte>& values,
                                     std::size_t value_size) const {
     std::size_t total = 0;

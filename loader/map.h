@@ -15,6 +15,9 @@
 
 namespace underpass {
 
+// Where a walk through a hash goes on; absent: at its beginning.
+using MapCursor = std::optional<std::uint32_t>;
+
 // The untyped half: thin wrappers of the bpf() calls. `key` and `value` point to the map's own sizes.
 class RawMap {
 public:
@@ -30,6 +33,10 @@ protected:
     // All entries, keys and values packed one after another; returns how many. Batched, so 100,000 take milliseconds.
     std::size_t read_all(std::vector<std::byte>& keys, std::size_t key_size, std::vector<std::byte>& values,
                          std::size_t value_size) const;
+
+    // Of a hash, about `count` of them from the cursor on.
+    std::size_t read_some(MapCursor& cursor, std::size_t count, std::vector<std::byte>& keys, std::size_t key_size,
+                          std::vector<std::byte>& values, std::size_t value_size) const;
 
 private:
     // For maps that are numbered from 0 on.
@@ -56,6 +63,20 @@ public:
     std::vector<std::pair<Key, Value>> entries() const {
         std::vector<std::byte> keys, values;
         const std::size_t count = read_all(keys, sizeof(Key), values, sizeof(Value));
+        return unpack(keys, values, count);
+    }
+
+    // For hashes: about `count` entries from the cursor on, which then is where to go on, or absent at the end. One
+    // that comes or goes meanwhile may be missing.
+    std::vector<std::pair<Key, Value>> next_entries(MapCursor& cursor, std::size_t count) const {
+        std::vector<std::byte> keys, values;
+        const std::size_t found = read_some(cursor, count, keys, sizeof(Key), values, sizeof(Value));
+        return unpack(keys, values, found);
+    }
+
+private:
+    static std::vector<std::pair<Key, Value>> unpack(const std::vector<std::byte>& keys,
+                                                     const std::vector<std::byte>& values, std::size_t count) {
         std::vector<std::pair<Key, Value>> result(count);
         for (std::size_t i = 0; i < count; i++) {
             __builtin_memcpy(&result[i].first, keys.data() + i * sizeof(Key), sizeof(Key));

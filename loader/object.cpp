@@ -94,6 +94,11 @@ void Heartbeat::beat(std::uint64_t as_of_ns) {
     __atomic_store_n(&control_->beat_ns, as_of_ns, __ATOMIC_RELEASE);
 }
 
+void Heartbeat::tell_change() {
+    __atomic_store_n(&control_->changed_ns, now_ns(), __ATOMIC_RELAXED);
+    __atomic_add_fetch(&control_->generation, 1, __ATOMIC_RELEASE);
+}
+
 void Heartbeat::distrust() {
     __atomic_store_n(&control_->beat_ns, std::uint64_t{0}, __ATOMIC_RELEASE);
 }
@@ -114,19 +119,22 @@ Programs::Programs(BpfObject tc, bool adopted)
       port_vlans(duplicate(map_fd(tc.get(), MAP_PORT_VLANS))),
       vlan_uppers(duplicate(map_fd(tc.get(), MAP_VLAN_UPPERS))),
       vlan_counters(duplicate(map_fd(tc.get(), MAP_VLAN_COUNTERS))),
+      flows(duplicate(map_fd(tc.get(), MAP_FLOWS))),
       fdb_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FDB))),
+      flows_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FLOWS))),
       heartbeat(map_fd(tc.get(), MAP_CONTROL)),
       tc_(std::move(tc)),
       adopted_(adopted) {}
 
-Programs Programs::load(const PinDirectory& pins, std::uint32_t fdb_size) {
+Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     const QuietLibraries quiet;
     std::size_t size = 0;
     const void* bytes = tc_ingress__elf_bytes(&size);
     BpfObject tc = open_elf(bytes, size, "underpass_tc");
-    if (const int result = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FDB), fdb_size);
-        result != 0)
-        throw_errno(result, "set the size of the FDB map");
+    for (const auto& [map, entries] : {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows)})
+        if (const int result = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries);
+            result != 0)
+            throw_errno(result, std::string("set the size of the map ") + map);
     const auto maps = adoptable(pins, tc.get());
     for (const auto& [name, fd] : maps) {
         const int result = bpf_map__reuse_fd(bpf_object__find_map_by_name(tc.get(), name.c_str()), fd.get());
@@ -134,7 +142,7 @@ Programs Programs::load(const PinDirectory& pins, std::uint32_t fdb_size) {
     }
     if (const int result = bpf_object__load(tc.get()); result != 0) throw_load_error(result, PROGRAM_TC, quiet);
     if (maps.empty()) {
-        const control record = {.beat_ns = 0, .abi = UNDERPASS_ABI, .reserved = 0};
+        const control record = {.beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0};
         const std::uint32_t zero = 0;
         if (const int result = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); result != 0)
             throw_errno(result, "write the map " MAP_CONTROL);
@@ -149,6 +157,10 @@ void Programs::pin(const PinDirectory& pins) const {
 
 int Programs::tc_fd() const {
     return bpf_program__fd(bpf_object__find_program_by_name(tc_.get(), PROGRAM_TC));
+}
+
+int Programs::witness_fd() const {
+    return bpf_program__fd(bpf_object__find_program_by_name(tc_.get(), PROGRAM_WITNESS));
 }
 
 BpfObject Programs::open_xdp() const {

@@ -17,6 +17,7 @@
 #include "maps/counters.h"
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/flow.h"
 #include "maps/vlan.h"
 
 struct bpf_object;
@@ -45,6 +46,8 @@ public:
     static std::uint64_t now_ns();  // CLOCK_MONOTONIC_COARSE
     void distrust();                // from now on everything goes the kernel's way, until the next beat
     std::uint64_t age_ns() const;   // since the last beat; UINT64_MAX if there was none
+    // What routing depends on has changed: the kernel is asked anew about every flow.
+    void tell_change();
 
 private:
     control* control_ = nullptr;
@@ -52,8 +55,12 @@ private:
 
 class Programs {
 public:
-    // `fdb_size`: entries the FDB map can hold. Throws VerifierError, std::system_error.
-    static Programs load(const PinDirectory& pins, std::uint32_t fdb_size);
+    // How many entries the maps can hold. Throws VerifierError, std::system_error.
+    struct Sizes {
+        std::uint32_t fdb = FDB_DEFAULT_SIZE;
+        std::uint32_t flows = FLOWS_DEFAULT_SIZE;
+    };
+    static Programs load(const PinDirectory& pins, const Sizes& sizes);
 
     // Whether the maps of an earlier daemon are in use.
     bool adopted() const { return adopted_; }
@@ -61,6 +68,7 @@ public:
     void pin(const PinDirectory& pins) const;
 
     int tc_fd() const;
+    int witness_fd() const;
     // A fresh XDP object on the same maps, not loaded: libxdp loads it itself, in the form that the device needs.
     BpfObject open_xdp() const;
 
@@ -72,7 +80,9 @@ public:
     Map<std::uint32_t, struct port_vlans> port_vlans;
     Map<vlan_upper_key, std::uint32_t> vlan_uppers;
     PerCpuHash<vlan_count_key, struct vlan_counters> vlan_counters;
+    Map<flow_key, flow> flows;
     std::uint32_t fdb_size = 0;
+    std::uint32_t flows_size = 0;
     Heartbeat heartbeat;
 
 private:

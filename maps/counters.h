@@ -9,7 +9,7 @@
 #include "maps/abi.h"
 #include "maps/reason.h"
 
-enum { REASON_SLOTS = 32 }; /* room for later reasons without a new shape */
+enum { REASON_SLOTS = 48 }; /* room for later reasons without a new shape */
 
 struct counter {
 	__u64 packets;
@@ -19,6 +19,6 @@ struct counter {
 struct device_counters {
 	struct counter by_reason[REASON_SLOTS];
 };
-UNDERPASS_SIZE(struct device_counters, 512);
+UNDERPASS_SIZE(struct device_counters, 768);
 
 #endif

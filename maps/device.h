@@ -25,6 +25,8 @@ enum device_flags {
 	DEVICE_VLAN_AWARE = 1 << 9,   /* a port of a bridge with VLAN filtering: port_vlans tells what it may do */
 	DEVICE_VLAN_DEVICE = 1 << 10, /* a VLAN device: its frames come and go by `out`, tagged there */
 	DEVICE_TRUNK = 1 << 11,       /* VLAN devices on it are ports: vlan_uppers has them */
+	DEVICE_ROUTED = 1 << 12,      /* frames to `mac` that come in by it may be routed; of a bridge: by its ports */
+	DEVICE_BRIDGE = 1 << 13,      /* a bridge: what is routed out of it goes by its FDB */
 };
 
 struct device {
@@ -35,8 +37,10 @@ struct device {
 	__u64 pulse_ns; /* each source address passes one frame to the kernel in this while */
 	__u32 out;      /* ifindex of the device that its frames leave by: itself, or what a VLAN device sits on */
 	__u16 vid;      /* of a VLAN-aware bridge's port: the PVID, 0 if it has none; of a VLAN device: its VLAN */
-	__be16 vlan_protocol; /* of the tags that the bridge, or the VLAN device, goes by: 802.1Q or 802.1ad */
+	__be16 vlan_protocol;   /* of the tags that the bridge, or the VLAN device, goes by: 802.1Q or 802.1ad */
+	__u8 mac[ETH_ADDR_LEN]; /* the address of the router: the device's own, or its bridge's */
+	__u8 reserved[2];
 };
-UNDERPASS_SIZE(struct device, 32);
+UNDERPASS_SIZE(struct device, 40);
 
 #endif

@@ -39,7 +39,14 @@
 	  "its VLAN is not forwarding at the port it came in by, or is left to the kernel there")                      \
 	X(EGRESS_NOT_A_MEMBER, "egress-not-a-member",                                                                  \
 	  "its VLAN is not forwarding at the port of its destination, or is left to the kernel there")                 \
-	X(REWRITE_FAILED, "rewrite-failed", "was dropped: its tag was being changed and memory ran out")
+	X(REWRITE_FAILED, "rewrite-failed", "was dropped: it was being changed and memory ran out")                    \
+	X(ROUTED, "routed", "was routed, straight to the port or device of its next hop")                              \
+	X(ROUTE_EXCEPTION, "route-exception",                                                                          \
+	  "is not a plain packet to be routed: TTL, options, fragments and ICMP messages are the kernel's")            \
+	X(FLOW_ASKED, "flow-asked", "the first frame of a flow, and one per second, shows how the kernel routes it")   \
+	X(FLOW_UNANSWERED, "flow-unanswered",                                                                          \
+	  "no frame of its flow has left again yet: the kernel keeps it, drops it or sends it by another device")      \
+	X(ROUTE_CHANGED, "route-changed", "its route is not the one that its flow was seen to take")
 
 enum reason {
 #define X(symbol, name, sentence) REASON_##symbol,

@@ -100,7 +100,7 @@ _underpass() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' flags='' devices='' i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case $command,${COMP_WORDS[i]} in
-        ,check | ,up | ,down | ,status | ,run) command=${COMP_WORDS[i]} && break ;;
+        ,check | ,up | ,down | ,status | ,flows | ,run) command=${COMP_WORDS[i]} && break ;;
         ,lab) command=lab ;;
         lab,up | lab,down | lab,show | lab,exec | lab,test | lab,graph | lab,models | lab,init | lab,schema)
             command="lab ${COMP_WORDS[i]}" && break
@@ -137,11 +137,12 @@ _underpass() {
         ;;
     esac
     case $command in
-    '') flags="check up down status run lab --help --version" ;;
+    '') flags="check up down status flows run lab --help --version" ;;
     check) flags="--hook --json --help" devices="$(_underpass_devices bridge) $(_underpass_devices brport)" ;;
     up) flags="--hook --all --rxvlan-off --json --help" devices=$(_underpass_devices bridge) ;;
     down) flags="--json --help" devices=$(_underpass_devices bridge) ;;
     status) flags="--vlans --json --help" ;;
+    flows) flags="--top --json --help" ;;
     run) flags="--config --all --hook --rxvlan-off --help" ;;
     lab) flags="up down show exec test graph models init schema --help" ;;
     "lab "*)

@@ -15,7 +15,11 @@
 
 typedef struct __sk_buff ctx_t;
 
-enum { CTX_LAST_HOOK = true };
+enum {
+	CTX_LAST_HOOK = true,
+	CTX_ROUTED_MARK = 0xf10e, /* skb->tc_index of a frame that was routed here */
+	TOS_PRIORITIES = 0x4620,  /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
+};
 
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {
@@ -93,6 +97,29 @@ static __always_inline long ctx_replace_tag(ctx_t *ctx, __be16 protocol, __u16 t
 	return result ? result : bpf_skb_vlan_push(ctx, protocol, tci);
 }
 
+/* What the frame stands for is within the MTU: its IP packet, or each segment of it, and then by the device's own. */
+static __always_inline bool ctx_fits(ctx_t *ctx, const struct packet *pkt, __u32 ifindex, __u32 mtu)
+{
+	__u32 of_device = 0;
+
+	if (!ctx_is_gso(ctx))
+		return pkt->len - pkt->network_offset <= mtu;
+	return !bpf_check_mtu(ctx, ifindex, &of_device, 0, BPF_MTU_CHK_SEGS) && of_device <= mtu;
+}
+
+/* `summed`: the bytes are part of what a device's checksum is of (all behind the Ethernet header), and their sum
+ * changes. */
+static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void *from, __u32 len, bool summed)
+{
+	return bpf_skb_store_bytes(ctx, offset, from, len, summed ? BPF_F_RECOMPUTE_CSUM : 0);
+}
+
+/* Cuts off what is behind the first `len` bytes. */
+static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
+{
+	return bpf_skb_change_tail(ctx, len, 0);
+}
+
 /* The bridge does not take the host's own frames that were looped back. */
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)
 {
@@ -121,13 +148,26 @@ static __always_inline bool ctx_is_reachable(const struct packet *pkt)
 	return true;
 }
 
+/* As ip_forward sets it: by the TOS (rt_tos2priority). And the witness at a routed device's egress is not to take it
+ * for a frame that the kernel has routed. */
+static __always_inline void ctx_mark_routed(ctx_t *ctx, const struct packet *pkt)
+{
+	if (pkt->protocol == bpf_htons(ETH_P_IP))
+		ctx->priority = TOS_PRIORITIES >> (pkt->tos >> 3 & 3) * 4 & 0xf;
+	if (!pkt->bridge)
+		ctx->tc_index = CTX_ROUTED_MARK;
+}
+
 /* Sends the frame out of pkt->egress. Towards a peer the packet type was judged against this device's address, and
  * nothing judges it again there, so it is set to what the peer would have found: the frame is for its own address. Mark
  * and priority do not leave the namespace (____dev_forward_skb, skb_scrub_packet). */
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
-	if (!pkt->egress_peer)
+	if (!pkt->egress_peer) {
+		if (pkt->routed)
+			ctx_mark_routed(ctx, pkt);
 		return bpf_redirect(pkt->egress->out, 0);
+	}
 	if (ctx->pkt_type != PACKET_HOST && bpf_skb_change_type(ctx, PACKET_HOST))
 		return pkt->rewritten ? ctx_drop() : ctx_pass();
 	ctx->mark = 0;

@@ -121,6 +121,33 @@ static __always_inline long ctx_push_tag(ctx_t *ctx, __be16 protocol, __u16 tci)
 	return ctx_replace_tag(ctx, protocol, tci);
 }
 
+/* The frame's IP packet is within the MTU. */
+static __always_inline bool ctx_fits(ctx_t *ctx, const struct packet *pkt, __u32 ifindex, __u32 mtu)
+{
+	return pkt->len - pkt->network_offset <= mtu;
+}
+
+/* `offset` is less than 256. */
+static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void *from, __u32 len, bool summed)
+{
+	__u64 bounded = offset;
+
+	asm volatile("%0 &= 0xff" : "+r"(bounded)); /* see load_bytes */
+
+	void *to = ctx_data(ctx) + bounded;
+
+	if (to + len > ctx_data_end(ctx))
+		return bpf_xdp_store_bytes(ctx, offset, (void *)from, len);
+	__builtin_memcpy(to, from, len);
+	return 0;
+}
+
+/* Cuts off what is behind the first `len` bytes. */
+static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
+{
+	return bpf_xdp_adjust_tail(ctx, (int)len - (int)ctx_len(ctx));
+}
+
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)
 {
 	return false;

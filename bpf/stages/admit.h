@@ -23,6 +23,7 @@ static __always_inline enum verdict admit(ctx_t *ctx, struct packet *pkt)
 		pkt->ingress_slot = 0;
 		return pass(pkt, REASON_NOT_OURS);
 	}
+	pkt->bridge = pkt->ingress->bridge;
 	pkt->now_ns = bpf_ktime_get_coarse_ns();
 	if (ctx_is_looped(ctx))
 		return pass(pkt, REASON_LOOPED);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* bridge: where does the kernel's FDB have the destination, and may the frame go there?
  *
- * In: a unicast frame whose source is where the FDB says. Out: pkt->egress and how to reach it, or the reason why the
- * kernel has to take it. Mirrors br_handle_frame_finish and should_deliver. */
+ * In: a unicast frame whose source is where the FDB says, or that is routed out of the bridge. Out: pkt->egress and how
+ * to reach it, or the reason why the kernel has to take it. Mirrors br_handle_frame_finish and should_deliver. */
 #ifndef UNDERPASS_BPF_STAGES_BRIDGE_H
 #define UNDERPASS_BPF_STAGES_BRIDGE_H
 
@@ -12,8 +12,12 @@
 
 static __always_inline enum verdict bridge(struct packet *pkt)
 {
-	struct fdb_entry *entry = fdb_lookup(pkt, pkt->destination);
+	struct fdb_entry *entry;
 
+	/* Routed out of a device of its own. */
+	if (!pkt->bridge)
+		return CONTINUE;
+	entry = fdb_lookup(pkt, pkt->destination);
 	if (!entry)
 		return pass(pkt, REASON_DESTINATION_UNKNOWN);
 	if (entry->flags & FDB_LOCAL)
@@ -23,10 +27,10 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 	if (!entry->shown_ns && !(entry->flags & FDB_STICKY))
 		return pass(pkt, REASON_DESTINATION_UNCONFIRMED);
 	pkt->egress_slot = entry->slot;
-	if (pkt->egress_slot == pkt->ingress_slot)
+	if (pkt->egress_slot == pkt->ingress_slot && !pkt->routed)
 		return pass(pkt, REASON_SAME_PORT);
 	pkt->egress = bpf_map_lookup_elem(&devices, &pkt->egress_slot);
-	if (!pkt->egress || pkt->egress->bridge != pkt->ingress->bridge)
+	if (!pkt->egress || pkt->egress->bridge != pkt->bridge)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 
 	__u32 wanted = DEVICE_EGRESS | DEVICE_FORWARDING;
@@ -34,7 +38,7 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 
 	if ((flags & wanted) != wanted)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
-	if (flags & pkt->ingress->flags & DEVICE_ISOLATED)
+	if ((flags & pkt->ingress->flags & DEVICE_ISOLATED) && !pkt->routed)
 		return pass(pkt, REASON_ISOLATED);
 	pkt->egress_peer = (entry->flags & FDB_PEER) && !pkt->overtakes;
 	return CONTINUE;

@@ -9,6 +9,11 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
+static __always_inline bool is_fast(const struct packet *pkt)
+{
+	return pkt->reason == REASON_FORWARDED || pkt->reason == REASON_ROUTED;
+}
+
 /* Of a port of a VLAN-aware bridge: by VID too. */
 static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
 {
@@ -25,7 +30,7 @@ static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
 			return;
 	}
 
-	struct counter *counter = pkt->reason == REASON_FORWARDED ? &of_vlan->fast : &of_vlan->slow;
+	struct counter *counter = is_fast(pkt) ? &of_vlan->fast : &of_vlan->slow;
 
 	counter->packets += segments;
 	counter->bytes += pkt->len;
@@ -44,17 +49,30 @@ static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 		count_vlan(pkt, segments);
 }
 
+/* Of its flow: a frame that the kernel routes has to be seen to leave. */
+static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt)
+{
+	if (is_fast(pkt)) {
+		pkt->flow->packets += ctx_segments(ctx);
+		pkt->flow->bytes += pkt->len;
+	} else if (CTX_LAST_HOOK && pkt->reason != REASON_REWRITE_FAILED) {
+		__sync_fetch_and_add(&pkt->flow->asked, 1);
+	}
+}
+
 static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict verdict)
 {
 	int action = verdict == FORWARD ? ctx_forward(ctx, pkt) : verdict == DROP ? ctx_drop() : ctx_pass();
 
 	if (verdict == FORWARD && ctx_was_forwarded(action))
-		pkt->reason = REASON_FORWARDED;
+		pkt->reason = pkt->routed ? REASON_ROUTED : REASON_FORWARDED;
 	else if (verdict == FORWARD)
 		pkt->reason = pkt->rewritten ? REASON_REWRITE_FAILED : REASON_EGRESS_NOT_READY;
 	/* What passes is counted by the last hook. */
-	if (CTX_LAST_HOOK || pkt->reason == REASON_FORWARDED || pkt->reason == REASON_REWRITE_FAILED)
+	if (CTX_LAST_HOOK || is_fast(pkt) || pkt->reason == REASON_REWRITE_FAILED)
 		count(ctx, pkt);
+	if (pkt->flow)
+		count_flow(ctx, pkt);
 	return action;
 }
 

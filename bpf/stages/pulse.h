@@ -14,14 +14,14 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
-/* Longer than a softirq keeps what it has queued. */
-#define OVERTAKING_NS 50000000ULL
-
 static __always_inline enum verdict pulse(struct packet *pkt)
 {
 	struct fdb_entry *from = pkt->from;
-	__u64 age_ns = pkt->now_ns - from->shown_ns;
+	__u64 age_ns;
 
+	if (!from)
+		return CONTINUE;
+	age_ns = pkt->now_ns - from->shown_ns;
 	if (from->shown_ns && age_ns < pkt->ingress->pulse_ns) {
 		pkt->overtakes = age_ns < OVERTAKING_NS;
 		return pkt->overtakes && !CTX_LAST_HOOK ? pass(pkt, REASON_PULSE) : CONTINUE;

@@ -36,6 +36,9 @@ static __always_inline enum verdict source(struct packet *pkt)
 
 	if (is_no_host(pkt->source))
 		return pass(pkt, REASON_SOURCE_INVALID);
+	/* What is no port learns nothing. */
+	if (!pkt->bridge)
+		return CONTINUE;
 	if ((pkt->ingress->flags & DEVICE_VLAN_AWARE) && !pkt->rights)
 		return pass(pkt, REASON_NOT_A_MEMBER);
 	entry = fdb_lookup(pkt, pkt->source);

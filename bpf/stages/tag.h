@@ -22,7 +22,8 @@ static __always_inline enum verdict tag(ctx_t *ctx, struct packet *pkt)
 {
 	__u32 flags = pkt->egress->flags;
 
-	if ((flags ^ pkt->ingress->flags) & DEVICE_VLAN_AWARE)
+	/* A bridge has its ports' way with VLANs, and a frame out of a router has none yet. */
+	if ((flags ^ (pkt->routed ? 0 : pkt->ingress->flags)) & DEVICE_VLAN_AWARE)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (flags & DEVICE_VLAN_AWARE) {
 		__u8 rights = vlan_rights(pkt->egress_slot, pkt->vid);

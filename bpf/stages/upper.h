@@ -21,7 +21,7 @@ static __always_inline enum verdict upper(struct packet *pkt)
 	if (pkt->tagged)
 		slot = bpf_map_lookup_elem(&vlan_uppers, &key);
 	if (!slot) {
-		if (pkt->ingress->bridge)
+		if (pkt->bridge || (!pkt->tagged && (pkt->ingress->flags & DEVICE_ROUTED)))
 			return CONTINUE;
 		return pass(pkt, pkt->tagged ? REASON_VLAN_UPPER : REASON_NOT_OURS);
 	}
@@ -36,6 +36,7 @@ static __always_inline enum verdict upper(struct packet *pkt)
 		pkt->ingress_slot = 0;
 		return pass(pkt, REASON_NOT_OURS);
 	}
+	pkt->bridge = pkt->ingress->bridge;
 	pkt->strip = true;
 	/* The kernel takes a second tag off as well; a device on that one may be anywhere. */
 	pkt->tagged = is_vlan_protocol(pkt->protocol);

@@ -325,7 +325,9 @@ std::string describe(const Step& step) {
                                    in_vlan(create.vid), create.service ? " 802.1ad" : "");
             },
             [](const DeleteVlanDevice& gone) { return fmt::format("port {} is deleted", gone.port); },
+            [](const Command& command) { return command.line; },
             [](const CatchUp&) { return std::string("catch up"); },
+            [](const Settle&) { return std::string("settle"); },
         },
         step);
 }

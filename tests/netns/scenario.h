@@ -117,17 +117,24 @@ struct CreateVlanDevice {
 struct DeleteVlanDevice {
     std::size_t port;
 };
+// As somebody types it in the host: an address, a route, a neighbour, a sysctl.
+struct Command {
+    std::string line;
+};
 // Whoever follows the kernel's state has caught up. Without one, nobody may rely on that.
 struct CatchUp {};
+// ... and what the kernel has been seen to do is as it does now (FLOW_SETTLE_NS and a tick).
+struct Settle {};
 
 using Step = std::variant<Send, SetPort, SetUp, Join, Leave, SetMtu, SetMac, SetFdb, DeleteFdb, FlushFdb, AddLocal,
                           SetBridgeUp, SetBridgeNetfilter, SetBridge, AddVlan, DeleteVlan, SetVlanState, SetMsti,
-                          SetMstState, CreateVlanDevice, DeleteVlanDevice, CatchUp>;
+                          SetMstState, CreateVlanDevice, DeleteVlanDevice, Command, CatchUp, Settle>;
 
 struct Scenario {
     std::size_t ports = 2;
     std::size_t bridges = 1;
-    bool joined = true;  // every port is one of the first bridge from the beginning
+    bool joined = true;   // every port is one of the first bridge from the beginning
+    bool routed = false;  // the host itself sees what it routes, or does not: only what leaves is compared
     std::vector<Step> steps;
 };
 
@@ -135,6 +142,9 @@ struct Scenario {
 Scenario make_scenario(std::uint64_t seed);
 // Of bridges that filter by VLANs, and of VLAN devices as ports (vlan_scenario.cpp).
 Scenario make_vlan_scenario(std::uint64_t seed);
+
+// Of a host that routes between its two bridges (route_scenario.cpp).
+Scenario make_route_scenario(std::uint64_t seed);
 
 // For a person: "send from port 2: 02:... > 02:... 0x0800 60 bytes".
 std::string describe(const Step& step);

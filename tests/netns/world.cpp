@@ -156,7 +156,12 @@ void World::do_step(const Step& step) {
             },
             [&](const CreateVlanDevice& device) { create(device); },
             [&](const DeleteVlanDevice& gone) { remove(gone.port); },
+            [&](const Command& command) { type(command.line); },
             [&](const CatchUp&) { catch_up(); },
+            [&](const Settle&) {
+                catch_up();
+                if (daemon_) std::this_thread::sleep_for(milliseconds(70));
+            },
         },
         step);
 }
@@ -239,6 +244,11 @@ void World::wait_for_carrier(const lab::Namespace& where, const std::string& dev
         }
         throw std::runtime_error("the carrier of " + device + " does not change");
     });
+}
+
+void World::type(const std::string& line) const {
+    const Finished finished = run(host_, {"sh", "-c", line});
+    if (!finished.ok()) throw std::runtime_error(finished.text());
 }
 
 void World::catch_up() const {

@@ -67,6 +67,7 @@ private:
     void remove(std::size_t vlan_device);
     static bool is_up(const lab::Namespace& where, const std::string& device);
     static void wait_for_carrier(const lab::Namespace& where, const std::string& device, bool carrier);
+    void type(const std::string& line) const;
     void catch_up() const;
 
     std::string name_;

@@ -125,7 +125,7 @@ LoadedPrograms::LoadedPrograms()
     : where_(net_.make("host")),
       in_(where_.run([] { return make_device("in"); })),
       out_(where_.run([] { return make_device("out"); })),
-      programs_(where_.run([] { return Programs::load(PinDirectory::of_this_namespace(), kFdbSize); })),
+      programs_(where_.run([] { return Programs::load(PinDirectory::of_this_namespace(), {.fdb = kFdbSize}); })),
       xdp_(load_xdp(programs_)),
       xdp_link_(where_.run([this] { return attach(program_fd(xdp_, PROGRAM_XDP), in_); })) {}
 
@@ -134,7 +134,7 @@ void LoadedPrograms::beat(Beat beat) {
     if (beat == Beat::never) programs_.heartbeat.distrust();
     if (beat == Beat::fresh || beat == Beat::never) return;
     const std::uint64_t when = beat == Beat::ahead ? now_ns() + kSecond / 100 : now_ns() - HEARTBEAT_TIMEOUT_NS - 1;
-    const control record = {.beat_ns = when, .abi = UNDERPASS_ABI, .reserved = 0};
+    const control record = {.beat_ns = when, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0};
     const std::uint32_t zero = 0;
     if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(xdp_.get(), MAP_CONTROL), &zero, &record, BPF_ANY) != 0)
         throw_errno(errno, "write the heartbeat");
@@ -192,6 +192,13 @@ void LoadedPrograms::set(const World& world) {
     set_fdb(world);
     clear_counters();
     beat(world.beat);
+}
+
+void LoadedPrograms::set_router(std::uint32_t slot, const MacAddr& address) const {
+    device record = programs_.devices.lookup(slot).value();
+    std::copy(address.bytes.begin(), address.bytes.end(), std::begin(record.mac));
+    check(programs_.device_index.update(record.ifindex % DEVICE_INDEX_SIZE, slot));
+    check(programs_.devices.update(slot, record));
 }
 
 Ran LoadedPrograms::run(On hook, const Frame& frame, const Gso& gso) const {

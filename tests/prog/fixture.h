@@ -48,6 +48,8 @@ public:
 
     // Writes the maps; counters start from zero.
     void set(const World& world);
+    // On top of what set() wrote: the device in that slot is found by its number, and has the router's address.
+    void set_router(std::uint32_t slot, const MacAddr& address) const;
     Ran run(On hook, const Frame& frame, const Gso& gso = {}) const;
     // The FDB of kBridge, read back.
     std::map<Host, Known> fdb() const;

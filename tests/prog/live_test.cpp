@@ -34,7 +34,7 @@ protected:
         loaded_->where().run([this] {
             const PinDirectory pins = PinDirectory::of_this_namespace();
             pins.create();
-            attach_tc(loaded_->programs(), pins, number(loaded_->in()));
+            attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
         });
         loaded_->set(world);
     }

@@ -180,7 +180,7 @@ protected:
         loaded_->where().run([this] {
             const PinDirectory pins = PinDirectory::of_this_namespace();
             pins.create();
-            attach_tc(loaded_->programs(), pins, number(loaded_->in()));
+            attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
             for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
         });
         in_far_.emplace(loaded_->where(), "in-far");

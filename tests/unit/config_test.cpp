@@ -26,6 +26,7 @@ TEST(Config, GoodFiles) {
         const char* text;
         Selection selection;
         std::uint32_t fdb_size = FDB_DEFAULT_SIZE;
+        std::uint32_t flows_size = FLOWS_DEFAULT_SIZE;
     };
     const std::vector<Row> rows = {
         {"", {}},
@@ -47,12 +48,14 @@ TEST(Config, GoodFiles) {
         {"rxvlan_off: true\nbridges: [br0]\n", {.bridges = {{"br0", kAutomatic}}, .rxvlan_off = true}},
         {"fdb_size: 1\n", {}, 1},
         {"fdb_size: 16777216\n", {}, 16777216},
+        {"flows_size: 1\n", {}, FDB_DEFAULT_SIZE, 1},
     };
     for (const Row& row : rows) {
         SCOPED_TRACE(row.text);
         const Config config = parse_config(row.text, "f");
         EXPECT_EQ(config.selection, row.selection);
-        EXPECT_EQ(config.fdb_size, row.fdb_size);
+        EXPECT_EQ(config.sizes.fdb, row.fdb_size);
+        EXPECT_EQ(config.sizes.flows, row.flows_size);
     }
 }
 
@@ -64,7 +67,8 @@ TEST(Config, BadFiles) {
     const std::vector<Row> rows = {
         {"bridge: [br0]\n", {"/etc/c.yaml:1:1: ", "unknown key 'bridge'", "nearest: 'bridges'"}},
         {"all: true\n  \nfdb-size: 5\n", {"/etc/c.yaml:3:1: ", "unknown key 'fdb-size'", "nearest: 'fdb_size'"}},
-        {"hok: tc\n", {"/etc/c.yaml:1:1: ", "nearest: 'hook'", "known: bridges, all, hook, rxvlan_off, fdb_size"}},
+        {"hok: tc\n",
+         {"/etc/c.yaml:1:1: ", "nearest: 'hook'", "known: bridges, all, hook, rxvlan_off, fdb_size, flows_size"}},
         {"bridges:\n  - name: br0\n    hok: tc\n", {"/etc/c.yaml:3:5: ", "'hok'", "nearest: 'hook'", "name, hook"}},
         {"bridges: br0\n", {"/etc/c.yaml:1:10: ", "must be a list"}},
         {"bridges:\n", {"/etc/c.yaml:", "must be a list"}},
@@ -89,6 +93,7 @@ TEST(Config, BadFiles) {
         {"fdb_size: 1.5\n", {"/etc/c.yaml:1:11: ", "expected a number of entries"}},
         {"fdb_size: -1\n", {"/etc/c.yaml:1:11: ", ""}},
         {"fdb_size: 0\n", {"/etc/c.yaml:1:11: ", "from 1 to 16777216"}},
+        {"flows_size: 0\n", {"/etc/c.yaml:1:13: ", "flows_size must be from 1 to 16777216"}},
         {"fdb_size: 16777217\n", {"/etc/c.yaml:1:11: ", "from 1 to 16777216"}},
         {"fdb_size: 99999999999\n", {"/etc/c.yaml:1:11: ", "expected a number of entries"}},
         {"hook: tc\nhook: xdp\n", {"/etc/c.yaml:2:1: ", "key 'hook' is there twice"}},

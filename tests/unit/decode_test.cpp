@@ -60,6 +60,9 @@ bool operator==(const TrafficControlChanged& a, const TrafficControlChanged& b) 
 bool operator==(const RulesetChanged&, const RulesetChanged&) {
     return true;
 }
+bool operator==(const RoutingChanged&, const RoutingChanged&) {
+    return true;
+}
 bool operator==(const DriverChanged& a, const DriverChanged& b) {
     return a.index == b.index;
 }
@@ -236,6 +239,14 @@ Message netdev_event(std::uint8_t command, std::uint32_t ifindex) {
     Message message(30, header);
     message.u32(kNetdevIfindex, ifindex).u32(kNetdevXdpFeatures, 7);
     return message;
+}
+
+TEST(DecodeRouting, WhatRoutingDependsOn) {
+    for (const std::uint16_t type : {RTM_NEWADDR, RTM_DELADDR, RTM_NEWRULE, RTM_DELRULE, RTM_NEWNETCONF}) {
+        const nlmsghdr message = {.nlmsg_len = sizeof(message), .nlmsg_type = type};
+        const auto event = decode_event(&message);
+        EXPECT_TRUE(event && std::holds_alternative<RoutingChanged>(*event)) << type;
+    }
 }
 
 TEST(DecodeLink, Device) {

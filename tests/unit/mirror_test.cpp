@@ -239,7 +239,11 @@ TEST(Mirror, OtherEvents) {
     EXPECT_THAT(dirty.traffic_control, ElementsAre(kNic));
     EXPECT_FALSE(dirty.ruleset);
     mirror.apply(RulesetChanged{});
-    EXPECT_TRUE(mirror.take_dirty().ruleset);
+    dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.ruleset && dirty.routing);
+    mirror.apply(RoutingChanged{});
+    dirty = mirror.take_dirty();
+    EXPECT_TRUE(dirty.routing && !dirty.ruleset && !dirty.plan);
     mirror.apply(DriverChanged{kTap});
     EXPECT_THAT(mirror.take_dirty().probe, ElementsAre(kTap));
     mirror.mark_plan();

@@ -270,6 +270,34 @@ TEST(Reconcile, VlanDevice) {
     EXPECT_EQ(bench.maps.devices.at(bench.slot(kNic)).flags & DEVICE_TRUNK, 0U);
 }
 
+// A bridge that routes has a record of its own, and a device that is routed by is its own port.
+TEST(Reconcile, RoutersComeAndGo) {
+    constexpr Ifindex kUplink{20};
+    Bench bench;
+    bench.host.forwards = true;
+    bench.host.links[kUplink] = plain_link(kUplink, "eth0", "", "mq");
+    bench.host.drivers[kUplink] = plain_nic();
+    bench.judge();
+    EXPECT_EQ(bench.slot(kBridge), 0U);
+    bench.selection.bridges["eth0"] = HookChoice::automatic;
+    bench.judge();
+    EXPECT_NE(bench.slot(kBridge), 0U);
+    EXPECT_EQ(bench.maps.devices.at(bench.slot(kBridge)).flags & DEVICE_BRIDGE, DEVICE_BRIDGE);
+    EXPECT_EQ(bench.maps.devices.at(bench.slot(kUplink)).bridge, 0U);
+    EXPECT_EQ(bench.maps.targets.at(bench.slot(kUplink)), number(kUplink));
+    EXPECT_FALSE(bench.maps.targets.contains(bench.slot(kBridge)));
+    expect_same(bench.maps, fresh_maps(bench.host, bench.selection));
+
+    bench.maps.log.clear();
+    bench.judge();
+    EXPECT_THAT(bench.maps.log, IsEmpty()) << "nothing changed";
+
+    bench.selection.bridges.erase("eth0");
+    bench.judge();
+    EXPECT_EQ(bench.slot(kBridge), 0U);
+    expect_same(bench.maps, fresh_maps(bench.host, bench.selection));
+}
+
 TEST(Reconcile, RightsBeforeTheRecord) {
     Bench bench;
     bench.judge();

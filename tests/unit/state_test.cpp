@@ -41,6 +41,7 @@ State full_state() {
                                   .xdp = XdpMethod::dispatcher,
                                   .features_off = {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"}};
     state.attached[Ifindex{8}] = {.tc = TcMethod::tcx, .xdp = XdpMethod::single};
+    state.attached[Ifindex{9}] = {.tc = std::nullopt, .witness = TcMethod::clsact};
     state.attached[Ifindex{0xffffffff}] = {.tc = TcMethod::tcx, .xdp = std::nullopt};
     return state;
 }
@@ -66,7 +67,7 @@ TEST_F(StateFile, WithoutWhatCameLater) {
     write(R"({"bridges":{"br0":"auto"},"except":[],"attached":[{"ifindex":7,"tc":"tcx"}]})");
     State state;
     state.selection.bridges = {{"br0", HookChoice::automatic}};
-    state.attached[Ifindex{7}] = {};
+    state.attached[Ifindex{7}] = {.tc = TcMethod::tcx};
     EXPECT_EQ(read_state(directory_), state);
 }
 

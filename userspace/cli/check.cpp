@@ -91,12 +91,14 @@ void print_check(const Json& check) {
 void check(const std::vector<std::string>& devices, const std::string& hook, bool json) {
     require_root();
     const KernelFeatures features = probe_kernel();
-    const Host host = Survey::take();
+    const Host host = Survey::take({devices.begin(), devices.end()});
     require_known(host, devices);
+    Selection selection{.all = parse_hook_choice(hook).value(), .bridges = {}, .except = {}};
+    for (const std::string& device : devices)
+        if (is_of_its_own(host, device)) selection.bridges[device] = *selection.all;
+    const Plan plans = make_plan(host, selection, {});
     Json result = {{"kernel", kernel_json(features)}, {"bridges", Json::array()}};
-    for (const auto& [index, link] : host.links) {
-        if (link.kind != "bridge") continue;
-        const BridgePlan plan = plan_bridge(host, link, parse_hook_choice(hook).value(), {});
+    for (const auto& [index, plan] : plans) {
         Json bridge = plan_json(host, plan);
         for (std::size_t i = 0; i < plan.ports.size(); i++) add_driver(bridge["ports"][i], host, plan.ports[i].below);
         if (concerns(bridge, devices)) result["bridges"].push_back(std::move(bridge));

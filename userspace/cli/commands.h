@@ -11,6 +11,7 @@ void add_check(CLI::App& app);
 void add_up(CLI::App& app);
 void add_down(CLI::App& app);
 void add_status(CLI::App& app);
+void add_flows(CLI::App& app);
 void add_run(CLI::App& app);
 void add_lab(CLI::App& app);
 

@@ -36,8 +36,8 @@ void down(const DownOptions& options) {
 
 void add_down(CLI::App& app) {
     auto options = std::make_shared<DownOptions>();
-    CLI::App* command = app.add_subcommand("down", "Put bridges back as they were; nothing is left behind");
-    command->add_option("BRIDGE", options->bridges, "Bridges to give back (default: all)")->type_name("");
+    CLI::App* command = app.add_subcommand("down", "Put bridges and devices back as they were; nothing is left behind");
+    command->add_option("DEVICE", options->bridges, "Bridges and devices to give back (default: all)")->type_name("");
     command->add_flag("--json", options->json, "Print JSON");
     command->footer(
         "Examples:\n  underpass down br0\n  underpass down          also cleans up after a daemon that crashed");

@@ -17,14 +17,16 @@ constexpr int kWrongUse = 2;
 constexpr int kInterrupted = 130;
 
 constexpr const char* kAbout =
-    "The fast path under a Linux bridge: takes known unicast between the ports of a bridge straight from one to the "
-    "other,\n"
-    "in an XDP or TC program, and leaves everything else to the kernel. The host keeps its configuration as it is.";
+    "The fast path under a Linux bridge: takes known unicast between the ports of a bridge, and packets that the host\n"
+    "routes, straight from one device to the other, in an XDP or TC program, and leaves everything else to the "
+    "kernel.\n"
+    "The host keeps its configuration as it is.";
 
 constexpr const char* kExamples =
     "Examples:\n"
     "  underpass check            what could go fast here, and why the rest could not\n"
     "  underpass up br0           make br0 fast\n"
+    "  underpass up br0 eth0      ... and what is routed between br0 and eth0\n"
     "  underpass status           what goes fast, and why the rest does not\n"
     "  underpass down             everything as it was before\n"
     "  underpass lab up nat       a network to try it on, in namespaces of its own\n"
@@ -45,7 +47,7 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
         return fmt::format("there is no command '{} {}' (see `underpass{} --help`)", command.substr(1), argv[next],
                            command);
     if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
-    if (argc < 2) return "say what to do: check, up, down, status, run or lab (see `underpass --help`)";
+    if (argc < 2) return "say what to do: check, up, down, status, flows, run or lab (see `underpass --help`)";
     if (argv[1][0] == '-')
         return fmt::format("there is no option '{}' before the command (see `underpass --help`)", argv[1]);
     return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
@@ -63,6 +65,7 @@ int main(int argc, char** argv) {
     underpass::add_up(app);
     underpass::add_down(app);
     underpass::add_status(app);
+    underpass::add_flows(app);
     underpass::add_run(app);
     underpass::add_lab(app);
     try {

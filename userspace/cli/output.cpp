@@ -60,6 +60,11 @@ std::string vlan_aware_text(const nlohmann::json& bridge) {
     return bridge.contains("vlan_aware") ? "VLAN-aware, " + bridge.at("vlan_aware").get<std::string>() : "";
 }
 
+std::string routing_text(const nlohmann::json& bridge) {
+    const nlohmann::json& routing = bridge.at("routing");
+    return routing.at("state") == "fast" ? "fast" : "left to the kernel: " + routing.at("why").get<std::string>();
+}
+
 std::string hook_text(const nlohmann::json& port) {
     const auto hook = port.at("hook").get<std::string>();
     return port.contains("below") && hook != "kernel" ? hook + " by " + port.at("below").get<std::string>() : hook;
@@ -78,6 +83,7 @@ void print_plan(const nlohmann::json& bridge) {
     const std::string vlans = vlan_aware_text(bridge);
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlans.empty() ? "" : " (" + vlans + ")",
                fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
+    if (fast) fmt::print("  routing: {}\n", routing_text(bridge));
     std::vector<std::vector<std::string>> rows;
     for (const auto& port : bridge.at("ports")) {
         rows.push_back({port.at("name").get<std::string>(), hook_text(port), port.at("why").get<std::string>()});

@@ -23,6 +23,8 @@ std::string bytes_text(std::uint64_t bytes);
 // Rows of equal length as columns, each as wide as its widest cell; the last is not padded.
 void print_table(const std::vector<std::vector<std::string>>& rows, const std::string& indent);
 
+// Of a bridge or device as plan_json() gives it: "fast", or why packets are the kernel's to route.
+std::string routing_text(const nlohmann::json& bridge);
 // "VLAN-aware, 802.1Q", or nothing. `bridge` as plan_json() makes it, as below.
 std::string vlan_aware_text(const nlohmann::json& bridge);
 // "tc", or "tc by eth0" of a VLAN device whose programs are there.

@@ -45,6 +45,7 @@ void print_port(const Json& port) {
     std::vector<std::vector<std::string>> rows = {
         {"fast", frames_text(port.at("fast")),
          share.is_null() ? "" : fmt::format("{:.1f} % of all", 100 * share.get<double>())}};
+    if (port.at("routed").at("packets") != 0) rows.push_back({"  routed", frames_text(port.at("routed")), "of those"});
     for (const auto& [reason, counter] : port.at("slow").items())
         rows.push_back({reason, frames_text(counter), counter.at("meaning").get<std::string>()});
     print_table(rows, "    ");
@@ -88,6 +89,7 @@ void print_bridge(const Json& bridge) {
     const std::string vlan_aware = vlan_aware_text(bridge);
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlan_aware.empty() ? "" : " (" + vlan_aware + ")",
                fast ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
+    if (fast) fmt::print("  routing: {}\n", routing_text(bridge));
     if (bridge.contains("vlans"))
         print_vlans(bridge);
     else
@@ -106,11 +108,13 @@ void print_status(const Json& status, bool vlans) {
     const Json& maps = status.at("maps");
     const Json& fdb = maps.at("fdb");
     const Json& sync = status.at("sync");
-    fmt::print("maps: fdb {} of {} entries{}, {} of {} devices; {:.1f} s old, read anew {:.1f} s ago\n",
+    const Json& flows = maps.at("flows");
+    fmt::print("maps: fdb {} of {} entries{}, {} of {} flows, {} of {} devices; {:.1f} s old, read anew {:.1f} s ago\n",
                fdb.at("entries").get<std::uint64_t>(), fdb.at("size").get<std::uint64_t>(),
                fdb.at("left_out").get<std::uint64_t>() == 0
                    ? ""
                    : fmt::format(" ({} did not fit: raise fdb_size)", fdb.at("left_out").get<std::uint64_t>()),
+               flows.at("entries").get<std::uint64_t>(), flows.at("size").get<std::uint64_t>(),
                maps.at("devices").at("entries").get<std::uint64_t>(),
                maps.at("devices").at("size").get<std::uint64_t>(), maps.at("age_ms").get<double>() / 1000,
                maps.at("resync_age_ms").get<double>() / 1000);

@@ -46,8 +46,10 @@ void up(const UpOptions& options) {
             continue;
         }
         const std::string vlans = vlan_aware_text(bridge);
-        fmt::print("{}: fast ({} of {} ports{})\n", name, fast, bridge.at("ports").size(),
-                   vlans.empty() ? "" : "; " + vlans);
+        if (bridge.at("kind") == "bridge")
+            fmt::print("{}: fast ({} of {} ports{})\n", name, fast, bridge.at("ports").size(),
+                       vlans.empty() ? "" : "; " + vlans);
+        fmt::print("{}: routing {}\n", name, routing_text(bridge));
         for (const auto& port : bridge.at("ports")) print_port(port);
     }
     if (options.all) fmt::print("every bridge that appears from now on is taken too\n");
@@ -57,8 +59,12 @@ void up(const UpOptions& options) {
 
 void add_up(CLI::App& app) {
     auto options = std::make_shared<UpOptions>();
-    CLI::App* command = app.add_subcommand("up", "Make bridges fast; returns when frames go fast");
-    auto* bridges = command->add_option("BRIDGE", options->bridges, "Bridges to accelerate")->type_name("");
+    CLI::App* command =
+        app.add_subcommand("up", "Make bridges, and routing between devices, fast; returns when frames go fast");
+    auto* bridges = command
+                        ->add_option("DEVICE", options->bridges,
+                                     "Bridges to accelerate, and devices in no bridge that packets are routed by")
+                        ->type_name("");
     command
         ->add_option("--hook", options->hook,
                      "auto: by what each device is; tc; xdp: refused where it would corrupt frames")
@@ -70,12 +76,13 @@ void add_up(CLI::App& app) {
                       "Where a NIC strips VLAN tags, turn that off until `down`, so that XDP sees them");
     command->add_flag("--json", options->json, "Print JSON");
     command->footer(
-        "Examples:\n  underpass up br0\n  underpass up br0 br1 --hook tc\n  underpass up br0 --rxvlan-off\n"
+        "Examples:\n  underpass up br0\n  underpass up br0 eth0\n  underpass up br0 br1 --hook tc\n  underpass up br0 "
+        "--rxvlan-off\n"
         "  underpass up --all");
     command->callback([options] {
         if (options->bridges.empty() && !options->all)
-            throw CLI::ValidationError("up",
-                                       "name a bridge, or say --all (`underpass check` lists the bridges there are)");
+            throw CLI::ValidationError(
+                "up", "name a bridge or a device, or say --all (`underpass check` lists the bridges there are)");
         up(*options);
     });
 }

@@ -47,7 +47,7 @@ void write16(std::span<std::uint8_t> bytes, std::size_t at, std::size_t value) {
 // RFC 1071; 0 over bytes that hold their own.
 std::uint16_t internet_checksum(Bytes bytes) {
     std::uint32_t sum = 0;
-    for (std::size_t at = 0; at < bytes.size(); at++) sum += at % 2 == 0 ? bytes[at] << 8U : bytes[at];
+    for (std::size_t at = 0; at < bytes.size(); at++) sum += at % 2 == 0 ? std::uint32_t{bytes[at]} << 8U : bytes[at];
     while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
     return static_cast<std::uint16_t>(~sum);
 }

@@ -55,12 +55,16 @@ struct TrafficControlChanged {
 // The nftables ruleset of the namespace has a new generation.
 struct RulesetChanged {};
 
+// An address, a rule for routes, a sysctl of the IP stack or an IPsec policy changed. (Routes and neighbours the
+// programs look up themselves.)
+struct RoutingChanged {};
+
 // A driver's XDP features changed (netdev generic netlink), for example because a veth peer turned GRO off.
 struct DriverChanged {
     Ifindex index = Ifindex::none;
 };
 
 using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, VlansChanged,
-                           TrafficControlChanged, RulesetChanged, DriverChanged>;
+                           TrafficControlChanged, RulesetChanged, RoutingChanged, DriverChanged>;
 
 }  // namespace underpass

@@ -196,6 +196,7 @@ struct Host {
     std::map<Ifindex, DriverFacts> drivers;
     std::map<Ifindex, TrafficControl> traffic_control;
     Netfilter netfilter;
+    bool forwards = false;      // IPv4 or IPv6 packets, by the sysctls for all devices
     bool vlan_devices = false;  // the kernel has VLAN devices: one in another namespace may sit on a port unseen
 };
 

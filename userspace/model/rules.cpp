@@ -12,6 +12,7 @@
 #include <array>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "model/vlan_rules.h"
 
@@ -170,12 +171,62 @@ std::optional<MacAddr> right_peer(const Host& host, const Link& link) {
     return driver.peer->mac;
 }
 
-device device_record(const Host& host, const Link& bridge, const Link& link, const PortPlan& plan, bool bridge_fast) {
+// The longest frame that may leave by the port, with its Ethernet header. `room`: what the kernel allows beyond the
+// MTU.
+std::uint32_t longest_frame(const Host& host, const Link& link, const PortPlan& plan, std::uint32_t room) {
+    std::uint32_t mtu = link.mtu;
+    // What goes straight to a veth's other end, or there by XDP, is held against its MTU in silence.
+    const auto& peer = find_or_default(host.drivers, plan.below).peer;
+    if (peer && (plan.peer || plan.xdp_target)) mtu = std::min(mtu, peer->mtu);
+    return mtu + ETH_HLEN + room;
+}
+
+bool is_up(const Link& link) {
+    return (link.flags & IFF_UP) != 0 && link.carrier;
+}
+
+void set_address(device& record, const Link& router) {
+    std::copy(router.mac.bytes.begin(), router.mac.bytes.end(), std::begin(record.mac));
+}
+
+void set_vlan_device(device& record, const Link& link) {
+    record.flags |= DEVICE_VLAN_DEVICE;
+    record.vid = number(link.vlan->id);
+    record.vlan_protocol = htons(link.vlan->protocol);
+}
+
+// Of a device of its own that packets are routed by.
+device routed_record(const Host& host, const Link& link, const PortPlan& port, const BridgePlan& plan) {
+    device record{};
+    record.ifindex = number(link.index);
+    record.out = number(port.below);
+    record.flags = DEVICE_PRESENT | DEVICE_VLAN_UPPERS;
+    if (is_up(link)) record.flags |= DEVICE_FORWARDING;
+    if (plan.routes() && port.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS | DEVICE_ROUTED;
+    if (port.below != link.index) set_vlan_device(record, link);
+    set_address(record, link);
+    record.max_len = longest_frame(host, link, port, kVlanRoom);
+    return record;
+}
+
+// Of a bridge that routes, for what is routed out of it.
+device router_record(const Link& bridge) {
+    device record{};
+    record.ifindex = record.out = record.bridge = number(bridge.index);
+    record.flags = DEVICE_PRESENT | DEVICE_BRIDGE | DEVICE_ROUTED | DEVICE_EGRESS;
+    if (is_up(bridge)) record.flags |= DEVICE_FORWARDING;
+    set_address(record, bridge);
+    return record;
+}
+
+device device_record(const Host& host, const Link& bridge, const Link& link, const PortPlan& plan,
+                     const BridgePlan& of_bridge) {
     device record{};
     record.ifindex = number(link.index);
     record.out = number(plan.below);
     record.bridge = number(bridge.index);
     record.flags = DEVICE_PRESENT;
+    set_address(record, bridge);
     const BridgeAttributes attributes = bridge.bridge.value_or(BridgeAttributes{});
     // While the topology changes the kernel forgets an address after forward_delay.
     const std::uint64_t forgets_ms =
@@ -184,15 +235,15 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
     if (!link.port) return record;
 
     const PortAttributes& port = *link.port;
-    const bool up = (link.flags & IFF_UP) != 0 && link.carrier;
     const auto set = [&record](bool condition, device_flags flag) {
         if (condition) record.flags |= flag;
     };
-    set(up && port.state == PortState::forwarding, DEVICE_FORWARDING);
+    set(is_up(link) && port.state == PortState::forwarding, DEVICE_FORWARDING);
     // On a locked port an unauthorised source is dropped, not learned.
     set((port.state == PortState::forwarding || port.state == PortState::learning) && port.learning && !port.locked,
         DEVICE_LEARNS);
-    if (bridge_fast && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
+    if (of_bridge.refusal.empty() && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
+    set(of_bridge.routes(), DEVICE_ROUTED);
     set(port.isolated, DEVICE_ISOLATED);
     set(host.vlan_devices || plan.below != link.index, DEVICE_VLAN_UPPERS);
     set(host.netfilter.call_iptables || attributes.nf_call_iptables, DEVICE_BRNF_IPV4);
@@ -202,18 +253,11 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
         record.vid = number(find_or_default(host.vlans, link.index).pvid);
         record.vlan_protocol = htons(attributes.vlan_protocol);
     } else if (plan.below != link.index) {
-        record.flags |= DEVICE_VLAN_DEVICE;
-        record.vid = number(link.vlan->id);
-        record.vlan_protocol = htons(link.vlan->protocol);
+        set_vlan_device(record, link);
     }
-
-    std::uint32_t mtu = link.mtu;
-    // What goes straight to a veth's other end, or there by XDP, is held against its MTU in silence.
-    const auto& peer = find_or_default(host.drivers, plan.below).peer;
-    if (peer && (plan.peer || plan.xdp_target)) mtu = std::min(mtu, peer->mtu);
     // br_netfilter fragments what is longer than the MTU; without it the kernel leaves room for a tag.
     const bool netfilter = (record.flags & (DEVICE_BRNF_IPV4 | DEVICE_BRNF_IPV6)) != 0;
-    record.max_len = mtu + ETH_HLEN + (netfilter ? 0 : kVlanRoom);
+    record.max_len = longest_frame(host, link, plan, netfilter ? 0 : kVlanRoom);
     return record;
 }
 
@@ -225,35 +269,39 @@ std::string tc_why(const Link& link, const PortPlan& plan) {
     return "TC works on every device";
 }
 
-// Decides about XDP once all ports are known: it pays only where one port can reach another by it. A NIC that takes
-// such frames has to run a program for that, also where it can send none so itself.
-void choose_xdp(BridgePlan& plan, const Host& host) {
-    if (plan.choice == HookChoice::tc) return;
-    const auto is_able = [](const PortPlan& port) { return port.refusal.empty() && port.xdp_refusal.empty(); };
+// Decides about XDP once all ports are known that frames may go between: it pays only where one can reach another by
+// it. A NIC that takes such frames has to run a program for that, also where it can send none so itself.
+void choose_xdp(const std::vector<BridgePlan*>& group, const Host& host) {
+    const auto is_able = [](const BridgePlan& plan, const PortPlan& port) {
+        return plan.choice != HookChoice::tc && port.refusal.empty() && port.xdp_refusal.empty();
+    };
     std::size_t able = 0, targets = 0;
-    for (PortPlan& port : plan.ports) {
-        if (!is_able(port)) continue;
-        port.xdp_target = is_xdp_target(host, host.links.at(port.below));
-        able++;
-        targets += port.xdp_target ? 1 : 0;
-    }
-    for (PortPlan& port : plan.ports) {
-        if (!is_able(port)) continue;
-        if (plan.choice == HookChoice::automatic && (able < 2 || targets == 0)) {
-            port.xdp_target = false;
-            port.xdp_refusal = "no other port of the bridge can be reached by XDP";
-            if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
-            continue;
+    for (BridgePlan* plan : group)
+        for (PortPlan& port : plan->ports) {
+            if (!is_able(*plan, port)) continue;
+            port.xdp_target = is_xdp_target(host, host.links.at(port.below));
+            able++;
+            targets += port.xdp_target ? 1 : 0;
         }
-        const Link& link = host.links.at(port.below);
-        port.xdp = true;
-        port.why = link.kind == "veth" ? "it carries frames as a wire does: no skb is made"
-                                       : "its driver runs XDP natively: no skb is made";
-        port.cost = link.kind == "veth" ? "the peer's TSO and GSO stay off while XDP is on"
-                                        : "some drivers reset the link when a program comes or goes";
-        if (!port.xdp_target)
-            port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
-    }
+    for (BridgePlan* plan : group)
+        for (PortPlan& port : plan->ports) {
+            if (!is_able(*plan, port)) continue;
+            if (plan->choice == HookChoice::automatic && (able < 2 || targets == 0)) {
+                port.xdp_target = false;
+                port.xdp_refusal = plan->is_bridge ? "no other port of the bridge can be reached by XDP"
+                                                   : "no other device that packets are routed by can be reached by XDP";
+                if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
+                continue;
+            }
+            const Link& link = host.links.at(port.below);
+            port.xdp = true;
+            port.why = link.kind == "veth" ? "it carries frames as a wire does: no skb is made"
+                                           : "its driver runs XDP natively: no skb is made";
+            port.cost = link.kind == "veth" ? "the peer's TSO and GSO stay off while XDP is on"
+                                            : "some drivers reset the link when a program comes or goes";
+            if (!port.xdp_target)
+                port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
+        }
 }
 
 // The device that runs the programs for a port: the port itself. For a VLAN device it is the one below, where the frame
@@ -280,14 +328,104 @@ const Link* find_link(const Host& host, const std::string& name) {
     return found == host.links.end() ? nullptr : &found->second;
 }
 
-std::string why_no_bridge(const Host& host, const std::string& name) {
+// Empty for a bridge, and for a device of its own.
+std::string why_not_taken(const Host& host, const std::string& name) {
     const Link* link = find_link(host, name);
+    if (link != nullptr && link->kind == "bridge") return {};
     if (link == nullptr)
         return fmt::format(
             "there is no device {} in this network namespace: `underpass check` lists the bridges there are", name);
     const auto master = host.links.find(link->master.value_or(Ifindex::none));
-    if (master == host.links.end()) return name + " is not a bridge";
+    if (master == host.links.end()) return {};
     return fmt::format("{} is not a bridge: it is a port of {}", name, master->second.name);
+}
+
+// Why frames to and from the device's own address are the kernel's to route; empty if they need not be.
+std::string routing_refusal(const Host& host, const Link& link, const AttachFailures& attach_failures) {
+    if (!host.forwards)
+        return "the host forwards no packets (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding)";
+    if (host.netfilter.unknown) return "the packet filter's rules cannot be read (" + *host.netfilter.unknown + ")";
+    if (!host.netfilter.ip_chains.empty())
+        return fmt::format("rules see its packets: {}", fmt::join(host.netfilter.ip_chains, "; "));
+    if (link.bridge && link.bridge->vlan_filtering) return "the bridge filters VLANs";
+    const auto chain = host.netfilter.device_chains.find(link.name);
+    if (chain != host.netfilter.device_chains.end()) return "rules see its packets: " + chain->second;
+    const TrafficControl& control = find_or_default(host.traffic_control, link.index);
+    if (control.foreign_ingress || control.foreign_egress)
+        return fmt::format("TC filters or programs of others see its packets (tc filter show dev {})", link.name);
+    if (link.kind == "bridge" && link.qdisc != "noqueue")
+        return fmt::format("packets would pass by its qdisc {}, which somebody has set up", link.qdisc);
+    if (link.kind == "bridge" && link.xdp_program != 0) return "another XDP program is on it";
+    const auto failure = attach_failures.find(link.index);
+    if (failure != attach_failures.end() && failure->second.hook == Hook::tc) return failure->second.why;
+    return {};
+}
+
+PortPlan begin_port(const Host& host, const Link& bridge, const Link& link, const AttachFailures& attach_failures) {
+    PortPlan port;
+    port.index = link.index;
+    port.name = link.name;
+    port.refusal = bridge.kind == "bridge" ? port_refusal(host, link) : device_refusal(host, link);
+    port.below = below(host, bridge, link);
+    const Link& device = host.links.at(port.below);
+    const auto failure = attach_failures.find(port.below);
+    const bool failed = failure != attach_failures.end();
+    if (port.refusal.empty() && failed && failure->second.hook == Hook::tc) port.refusal = failure->second.why;
+    if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, device);
+    if (port.refusal.empty() && port.xdp_refusal.empty()) {
+        port.xdp_refusal = tag_refusal(host, device);
+        port.strips_tags = !port.xdp_refusal.empty();
+    }
+    if (port.xdp_refusal.empty() && failed && failure->second.hook == Hook::xdp) port.xdp_refusal = failure->second.why;
+    if (port.refusal.empty() && bridge.kind == "bridge") port.peer = right_peer(host, link);
+    port.why = tc_why(device, port);
+    return port;
+}
+
+// Everything but what depends on XDP, and on other plans.
+BridgePlan begin_plan(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {
+    BridgePlan plan;
+    plan.index = bridge.index;
+    plan.name = bridge.name;
+    plan.choice = choice;
+    plan.is_bridge = bridge.kind == "bridge";
+    plan.vlan_aware = bridge.bridge && bridge.bridge->vlan_filtering;
+    plan.routing_refusal = routing_refusal(host, bridge, attach_failures);
+    if (!plan.is_bridge) {
+        plan.ports.push_back(begin_port(host, bridge, bridge, attach_failures));
+        if (plan.routing_refusal.empty()) plan.routing_refusal = plan.ports[0].refusal;
+        return plan;
+    }
+    plan.refusal = bridge_refusal(host, bridge);
+    for (const auto& [index, link] : host.links)
+        if (link.master == bridge.index) plan.ports.push_back(begin_port(host, bridge, link, attach_failures));
+    return plan;
+}
+
+// Of a bridge that can do nothing, or a device that routes nothing.
+std::string refusal_as_a_whole(const BridgePlan& plan) {
+    if (!plan.refusal.empty() || plan.ports.empty()) return plan.refusal;
+    if (!plan.is_bridge) return plan.ports[0].refusal.empty() ? plan.routing_refusal : plan.ports[0].refusal;
+    const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
+    if (!std::ranges::all_of(plan.ports, is_left)) return {};
+    return fmt::format("no port of it can go fast ({}: {})", plan.ports.front().name, plan.ports.front().refusal);
+}
+
+void finish_plan(BridgePlan& plan, const Host& host) {
+    const Link& bridge = host.links.at(plan.index);
+    std::map<Ifindex, VidSet> taken;
+    if (plan.vlan_aware) taken = vlan_devices_by_lower(host, bridge.bridge->vlan_protocol);
+    for (PortPlan& port : plan.ports) {
+        // Whoever asked for XDP by name gets XDP or is told why not.
+        if (plan.choice == HookChoice::xdp && port.refusal.empty() && !port.xdp)
+            port.refusal = "no XDP here: " + port.xdp_refusal;
+        const Link& link = host.links.at(port.index);
+        port.record =
+            plan.is_bridge ? device_record(host, bridge, link, port, plan) : routed_record(host, link, port, plan);
+        if ((port.record.flags & DEVICE_VLAN_AWARE) != 0) plan_vlans(host, link, taken[port.index], port);
+    }
+    if (plan.is_bridge && plan.routes()) plan.router = router_record(bridge);
+    plan.refusal = refusal_as_a_whole(plan);
 }
 
 }  // namespace
@@ -299,73 +437,49 @@ std::optional<HookChoice> Selection::choice(const std::string& bridge) const {
 }
 
 const Link& require_bridge(const Host& host, const std::string& name) {
+    const std::string why = why_not_taken(host, name);
+    if (!why.empty()) throw std::runtime_error(why);
+    return *find_link(host, name);
+}
+
+bool is_of_its_own(const Host& host, const std::string& name) {
     const Link* link = find_link(host, name);
-    if (link != nullptr && link->kind == "bridge") return *link;
-    throw std::runtime_error(why_no_bridge(host, name));
+    return link != nullptr && link->kind != "bridge" && why_not_taken(host, name).empty();
 }
 
 std::map<std::string, std::string> waited_for(const Host& host, const Selection& selection) {
     std::map<std::string, std::string> waiting;
-    for (const auto& [name, choice] : selection.bridges) {
-        const Link* link = find_link(host, name);
-        if (link == nullptr || link->kind != "bridge") waiting.emplace(name, why_no_bridge(host, name));
-    }
+    for (const auto& [name, choice] : selection.bridges)
+        if (std::string why = why_not_taken(host, name); !why.empty()) waiting.emplace(name, std::move(why));
     return waiting;
 }
 
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {
-    BridgePlan plan;
-    plan.index = bridge.index;
-    plan.name = bridge.name;
-    plan.choice = choice;
-    plan.vlan_aware = bridge.bridge && bridge.bridge->vlan_filtering;
-    plan.refusal = bridge_refusal(host, bridge);
-    for (const auto& [index, link] : host.links) {
-        if (link.master != bridge.index) continue;
-        PortPlan port;
-        port.index = index;
-        port.name = link.name;
-        port.refusal = port_refusal(host, link);
-        port.below = below(host, bridge, link);
-        const Link& device = host.links.at(port.below);
-        const auto failure = attach_failures.find(port.below);
-        const bool failed = failure != attach_failures.end();
-        if (port.refusal.empty() && failed && failure->second.hook == Hook::tc) port.refusal = failure->second.why;
-        if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, device);
-        if (port.refusal.empty() && port.xdp_refusal.empty()) {
-            port.xdp_refusal = tag_refusal(host, device);
-            port.strips_tags = !port.xdp_refusal.empty();
-        }
-        if (port.xdp_refusal.empty() && failed && failure->second.hook == Hook::xdp)
-            port.xdp_refusal = failure->second.why;
-        if (port.refusal.empty()) port.peer = right_peer(host, link);
-        port.why = tc_why(device, port);
-        plan.ports.push_back(std::move(port));
-    }
-    choose_xdp(plan, host);
-    std::map<Ifindex, VidSet> taken;
-    if (plan.vlan_aware) taken = vlan_devices_by_lower(host, bridge.bridge->vlan_protocol);
-    for (PortPlan& port : plan.ports) {
-        // Whoever asked for XDP by name gets XDP or is told why not.
-        if (choice == HookChoice::xdp && port.refusal.empty() && !port.xdp)
-            port.refusal = "no XDP here: " + port.xdp_refusal;
-        const Link& link = host.links.at(port.index);
-        port.record = device_record(host, bridge, link, port, plan.refusal.empty());
-        if ((port.record.flags & DEVICE_VLAN_AWARE) != 0) plan_vlans(host, link, taken[port.index], port);
-    }
-    const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
-    if (plan.refusal.empty() && !plan.ports.empty() && std::ranges::all_of(plan.ports, is_left))
-        plan.refusal =
-            fmt::format("no port of it can go fast ({}: {})", plan.ports.front().name, plan.ports.front().refusal);
+    BridgePlan plan = begin_plan(host, bridge, choice, attach_failures);
+    choose_xdp({&plan}, host);
+    finish_plan(plan, host);
     return plan;
 }
 
 Plan make_plan(const Host& host, const Selection& selection, const AttachFailures& attach_failures) {
     Plan plan;
     for (const auto& [index, link] : host.links) {
-        if (link.kind != "bridge") continue;
-        if (const auto choice = selection.choice(link.name))
-            plan.emplace(index, plan_bridge(host, link, *choice, attach_failures));
+        if (link.kind != "bridge" && !selection.bridges.contains(link.name)) continue;
+        const auto choice = selection.choice(link.name);
+        if (choice && why_not_taken(host, link.name).empty())
+            plan.emplace(index, begin_plan(host, link, *choice, attach_failures));
+    }
+    std::vector<BridgePlan*> routers;
+    for (auto& [index, of_device] : plan)
+        if (of_device.routes()) routers.push_back(&of_device);
+    if (routers.size() < 2)
+        for (BridgePlan* router : std::exchange(routers, {}))
+            router->routing_refusal =
+                "there is no other device to route to that is accelerated too (name it with this one: `underpass up`)";
+    choose_xdp(routers, host);
+    for (auto& [index, of_device] : plan) {
+        if (!of_device.routes()) choose_xdp({&of_device}, host);
+        finish_plan(of_device, host);
     }
     return plan;
 }

@@ -17,7 +17,8 @@
 
 namespace underpass {
 
-// What a person asked for: bridges by name, or all there are and will be, but for those named in `except`.
+// What a person asked for: bridges, and devices that packets are routed by, by name; or all bridges there are and will
+// be, but for those named in `except`.
 struct Selection {
     std::optional<HookChoice> all;
     std::map<std::string, HookChoice> bridges;
@@ -49,13 +50,19 @@ struct PortPlan {
     Hook hook() const { return !refusal.empty() ? Hook::kernel : xdp ? Hook::xdp : Hook::tc; }
 };
 
+// A bridge with its ports; or a device of its own that packets are routed by, which is its only port then.
 struct BridgePlan {
     Ifindex index = Ifindex::none;
     std::string name;
     HookChoice choice = HookChoice::automatic;
+    bool is_bridge = true;
     bool vlan_aware = false;
     std::string refusal;          // why the bridge as a whole is left to the kernel; empty: it goes fast
+    std::string routing_refusal;  // why packets are not routed fast to and from it; empty: they are
+    device router{};              // of a bridge that routes: its own record, for the devices map
     std::vector<PortPlan> ports;  // in the order of their index
+
+    bool routes() const { return refusal.empty() && routing_refusal.empty(); }
 };
 
 using Plan = std::map<Ifindex, BridgePlan>;
@@ -70,11 +77,15 @@ struct AttachFailure {
 };
 using AttachFailures = std::map<Ifindex, AttachFailure>;
 
-// The bridge of that name. Throws std::runtime_error with a sentence if there is no such device, or it is not a bridge.
+// The bridge of that name, or the device that packets may be routed by. Throws std::runtime_error with a sentence if
+// there is no such device, or it is a port.
 const Link& require_bridge(const Host& host, const std::string& name);
+// Whether it is a device that is neither a bridge nor a port, and that packets may be routed by.
+bool is_of_its_own(const Host& host, const std::string& name);
 // The bridges that are named and not there (yet), and why.
 std::map<std::string, std::string> waited_for(const Host& host, const Selection& selection);
 
+// One bridge, or one device of its own, as if it were the only one: packets are routed between two of them at least.
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures);
 Plan make_plan(const Host& host, const Selection& selection, const AttachFailures& attach_failures);
 

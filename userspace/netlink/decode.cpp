@@ -40,6 +40,12 @@ std::optional<Event> decode_event(const nlmsghdr* message) {
         case RTM_DELTFILTER:
         case RTM_NEWCHAIN:
         case RTM_DELCHAIN: return decode_traffic_control(message);
+        case RTM_NEWADDR:
+        case RTM_DELADDR:
+        case RTM_NEWRULE:
+        case RTM_DELRULE:
+        case RTM_NEWNETCONF:
+        case RTM_DELNETCONF: return RoutingChanged{};
         case kNewGeneration: return RulesetChanged{};
         default: return std::nullopt;
     }

@@ -42,8 +42,8 @@ std::optional<std::istringstream> proc_file(const std::string& path) {
     return std::istringstream(text);
 }
 
-bool is_set(const char* sysctl) {
-    auto file = proc_file(std::string("/proc/sys/net/bridge/bridge-nf-") + sysctl);
+bool is_set(const std::string& sysctl) {
+    auto file = proc_file("/proc/sys/net/" + sysctl);
     int value = 0;
     return file && *file >> value && value != 0;
 }
@@ -153,9 +153,11 @@ void add_hook(Netfilter& netfilter, const NftHook& hook) {
 QuickFacts read_quick_facts() {
     QuickFacts facts;
     try {
-        facts.call_iptables = is_set("call-iptables");
-        facts.call_ip6tables = is_set("call-ip6tables");
-        facts.filter_tagged = is_set("filter-vlan-tagged") || is_set("filter-pppoe-tagged");
+        facts.call_iptables = is_set("bridge/bridge-nf-call-iptables");
+        facts.call_ip6tables = is_set("bridge/bridge-nf-call-ip6tables");
+        facts.filter_tagged =
+            is_set("bridge/bridge-nf-filter-vlan-tagged") || is_set("bridge/bridge-nf-filter-pppoe-tagged");
+        facts.forwards = is_set("ipv4/ip_forward") || is_set("ipv6/conf/all/forwarding");
         add_legacy_tables(facts.legacy_tables, "ip_tables_names", "iptables-legacy");
         add_legacy_tables(facts.legacy_tables, "ip6_tables_names", "ip6tables-legacy");
     } catch (const std::system_error& error) {

@@ -22,6 +22,7 @@ struct QuickFacts {
     bool filter_tagged = false;
     std::vector<std::string> legacy_tables;  // of iptables and ip6tables: "iptables-legacy table filter"
     std::vector<std::string> ebtables;       // with rules or a drop policy: "ebtables-legacy table filter"
+    bool forwards = false;                   // net.ipv4.ip_forward or net.ipv6.conf.all.forwarding
     bool vlan_devices = false;               // 8021q is there
     std::optional<std::string> unknown;      // why the above may be wrong
 

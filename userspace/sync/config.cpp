@@ -13,8 +13,9 @@ namespace underpass {
 
 namespace {
 
-constexpr std::uint32_t kLargestFdb = 1U << 24;
-constexpr std::array<std::string_view, 5> kFileKeys = {"bridges", "all", "hook", "rxvlan_off", "fdb_size"};
+constexpr std::uint32_t kLargestMap = 1U << 24;
+constexpr std::array<std::string_view, 6> kFileKeys = {"bridges",    "all",      "hook",
+                                                       "rxvlan_off", "fdb_size", "flows_size"};
 constexpr std::array<std::string_view, 2> kBridgeKeys = {"name", "hook"};
 
 class ConfigReader : YamlReader {
@@ -29,11 +30,8 @@ public:
         const HookChoice hook = root["hook"] ? choice(root["hook"]) : HookChoice::automatic;
         if (const auto node = root["all"]; node && scalar<bool>(node, "true or false")) config.selection.all = hook;
         if (const auto node = root["rxvlan_off"]) config.selection.rxvlan_off = scalar<bool>(node, "true or false");
-        if (const auto node = root["fdb_size"]) {
-            config.fdb_size = scalar<std::uint32_t>(node, "a number of entries");
-            if (config.fdb_size == 0 || config.fdb_size > kLargestFdb)
-                fail(node, fmt::format("fdb_size must be from 1 to {}", kLargestFdb));
-        }
+        if (root["fdb_size"]) config.sizes.fdb = map_size(root, "fdb_size");
+        if (root["flows_size"]) config.sizes.flows = map_size(root, "flows_size");
         if (const auto node = root["bridges"]) {
             if (!node.IsSequence()) fail(node, "bridges must be a list, as in `bridges: [br0]`");
             for (const auto& bridge : node) add_bridge(config, bridge, hook);
@@ -42,6 +40,12 @@ public:
     }
 
 private:
+    std::uint32_t map_size(const YAML::Node& root, const char* key) const {
+        const auto size = scalar<std::uint32_t>(root[key], "a number of entries");
+        if (size == 0 || size > kLargestMap) fail(root[key], fmt::format("{} must be from 1 to {}", key, kLargestMap));
+        return size;
+    }
+
     HookChoice choice(const YAML::Node& node) const {
         const auto text = scalar<std::string>(node, "auto, tc or xdp");
         if (const auto parsed = parse_hook_choice(text)) return *parsed;

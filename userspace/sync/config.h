@@ -7,13 +7,14 @@
 #include <filesystem>
 #include <string>
 
+#include "loader/object.h"
 #include "model/rules.h"
 
 namespace underpass {
 
 struct Config {
     Selection selection;
-    std::uint32_t fdb_size = FDB_DEFAULT_SIZE;
+    Programs::Sizes sizes;
 };
 
 // Throws FileError (yaml/reader.h) for a key that is not known (with the nearest that is), a value of the wrong type,

@@ -150,7 +150,7 @@ private:
         const bool was_there = pins_.exists();
         try {
             pins_.create();
-            engine_.emplace(pins_, std::move(state), config_.fdb_size);
+            engine_.emplace(pins_, std::move(state), config_.sizes);
         } catch (...) {
             if (!was_there) pins_.remove();
             throw;
@@ -363,17 +363,20 @@ private:
     }
 
     // A bridge that was named and cannot go fast now is an error, and nothing changes.
-    void refuse_unusable(const std::string& bridge, HookChoice choice, bool rxvlan_off) const {
-        const Link& link = require_bridge(engine_->host(), bridge);
-        BridgePlan plan = engine_->consider(link, choice);
+    void refuse_unusable(const std::string& bridge, HookChoice choice, bool rxvlan_off) {
+        const Ifindex device = require_bridge(engine_->host(), bridge).index;
+        BridgePlan plan = engine_->consider(device, choice);
         // Whether a device can be told to leave the tags where they are is not known before it is.
         const auto may_change = [rxvlan_off](const PortPlan& port) { return rxvlan_off && port.strips_tags; };
         if (std::ranges::any_of(plan.ports, may_change))
-            plan = engine_->consider(link, HookChoice::automatic);
+            plan = engine_->consider(device, HookChoice::automatic);
         else
             refuse_without_xdp(plan, choice);
-        if (!plan.refusal.empty())
-            throw std::runtime_error(fmt::format("{} has to be left to the kernel: {}", bridge, plan.refusal));
+        if (plan.refusal.empty()) return;
+        throw std::runtime_error(
+            plan.is_bridge
+                ? fmt::format("{} has to be left to the kernel: {}", bridge, plan.refusal)
+                : fmt::format("{} is not a bridge, and packets cannot be routed fast by it: {}", bridge, plan.refusal));
     }
 
     // The same once it was tried: a driver says no only then.

@@ -3,6 +3,7 @@
 
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -24,13 +25,24 @@ constexpr std::chrono::milliseconds kAudit{1000};  // what makes no events is lo
 constexpr std::chrono::milliseconds kRedumpFirst{50}, kRedumpLast{60000};  // between dumps that raced with removals
 
 NetlinkSocket route_event_socket() {
-    constexpr std::array<std::uint32_t, 4> kGroups = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC, RTNLGRP_BRVLAN};
+    constexpr std::array<std::uint32_t, 10> kGroups = {
+        RTNLGRP_LINK,        RTNLGRP_NEIGH,     RTNLGRP_TC,        RTNLGRP_BRVLAN,       RTNLGRP_IPV4_IFADDR,
+        RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF};
     return NetlinkSocket(NETLINK_ROUTE, kGroups);
 }
 
 NetlinkSocket filter_event_socket() {
     constexpr std::array<std::uint32_t, 1> kGroups = {NFNLGRP_NFTABLES};
     return NetlinkSocket(NETLINK_NETFILTER, kGroups);
+}
+
+std::optional<NetlinkSocket> policy_event_socket() {
+    constexpr std::array<std::uint32_t, 1> kGroups = {XFRMNLGRP_POLICY};
+    try {
+        return NetlinkSocket(NETLINK_XFRM, kGroups);
+    } catch (const std::system_error&) {
+        return std::nullopt;  // a kernel without IPsec has no policies
+    }
 }
 
 std::optional<NetlinkSocket> driver_event_socket() {
@@ -41,12 +53,13 @@ std::optional<NetlinkSocket> driver_event_socket() {
 
 }  // namespace
 
-Engine::Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size)
+Engine::Engine(const PinDirectory& pins, State state, const Programs::Sizes& sizes)
     : pins_(pins),
       state_(std::move(state)),
-      programs_(Programs::load(pins, fdb_size)),
+      programs_(Programs::load(pins, sizes)),
       route_events_(route_event_socket()),
       filter_events_(filter_event_socket()),
+      policy_events_(policy_event_socket()),
       driver_events_(driver_event_socket()),
       reconciler_(programs_.fdb_size),
       writer_(programs_),
@@ -56,28 +69,48 @@ Engine::Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size)
     if (programs_.adopted())
         reconciler_.adopt(programs_.devices.entries(), programs_.fdb.entries(), programs_.tx_ports.entries(),
                           programs_.vlan_uppers.entries());
-    for (const std::uint32_t ifindex : pinned_tc_devices(pins_)) state_.attached.try_emplace(Ifindex{ifindex});
+    for (const std::uint32_t ifindex : pinned_tc_devices(pins_, TcPoint::ingress))
+        state_.attached[Ifindex{ifindex}].tc = TcMethod::tcx;
+    for (const std::uint32_t ifindex : pinned_tc_devices(pins_, TcPoint::egress))
+        state_.attached[Ifindex{ifindex}].witness = TcMethod::tcx;
     for (auto& [device, attached] : state_.attached)
         if (!attached.xdp && xdp_is_attached(number(device))) attached.xdp = XdpMethod::single;
     resync();
     programs_.pin(pins_);
 }
 
-BridgePlan Engine::consider(const Link& bridge, HookChoice choice) const {
-    return plan_bridge(host(), bridge, choice, failures_);
+BridgePlan Engine::consider(Ifindex device, HookChoice choice) {
+    std::set<Ifindex> fresh = devices_of(host(), {host().links.at(device).name});
+    for (const Ifindex known : devices()) fresh.erase(known);
+    survey_.probe(mirror_.host(), fresh);
+    survey_.read_traffic_control(mirror_.host(), fresh);
+    return plan_bridge(host(), host().links.at(device), choice, failures_);
 }
 
 std::vector<int> Engine::event_fds() const {
     std::vector<int> fds = {route_events_.fd(), filter_events_.fd()};
     if (driver_events_) fds.push_back(driver_events_->fd());
+    if (policy_events_) fds.push_back(policy_events_->fd());
     return fds;
 }
 
+std::set<Ifindex> Engine::devices() const {
+    std::set<std::string> named;
+    for (const auto& [name, choice] : selection().bridges) named.insert(name);
+    return devices_of(host(), named);
+}
+
 void Engine::select(Selection selection) {
+    const std::set<Ifindex> before = devices();
     state_.selection = std::move(selection);
     failures_.clear();
     stripping_.clear();
     mirror_.mark_plan();
+    for (const Ifindex device : devices())
+        if (!before.contains(device)) {
+            mirror_.apply(DriverChanged{device});
+            mirror_.apply(TrafficControlChanged{device});
+        }
     on_events();
     write_state(RunDirectory::of_this_namespace(), state_);
     // That can take long: what happened meanwhile is taken in as well, so that frames go fast when this returns.
@@ -124,8 +157,10 @@ void Engine::on_events() {
         if (const auto event = decode_netdev_event(message)) mirror_.apply(*event);
     };
     if (filter_events_.drain(take) == Drained::overrun) mirror_.apply(RulesetChanged{});
+    const auto take_policy = [this](const nlmsghdr*) { mirror_.apply(RoutingChanged{}); };
+    if (policy_events_ && policy_events_->drain(take_policy) == Drained::overrun) mirror_.apply(RoutingChanged{});
     if (driver_events_ && driver_events_->drain(take_driver) == Drained::overrun)
-        for (const Ifindex port : ports_of(host())) mirror_.apply(DriverChanged{port});
+        for (const Ifindex device : devices()) mirror_.apply(DriverChanged{device});
     if (route_events_.drain(take) == Drained::overrun) {
         resync_due_ = true;
         statistics_.overruns++;
@@ -153,13 +188,14 @@ void Engine::judge() {
 }
 
 void Engine::judge(const Dirty& dirty) {
+    if (dirty.routing) programs_.heartbeat.tell_change();
     if (judged_) remove_first(dirty.fdb);
-    const auto only_ports = [ports = ports_of(host())](std::set<Ifindex> devices) {
-        std::erase_if(devices, [&ports](Ifindex device) { return !ports.contains(device); });
+    const auto only_ours = [ours = devices()](std::set<Ifindex> devices) {
+        std::erase_if(devices, [&ours](Ifindex device) { return !ours.contains(device); });
         return devices;
     };
-    const std::set<Ifindex> probe = only_ports(dirty.probe);
-    const std::set<Ifindex> traffic_control = only_ports(dirty.traffic_control);
+    const std::set<Ifindex> probe = only_ours(dirty.probe);
+    const std::set<Ifindex> traffic_control = only_ours(dirty.traffic_control);
     if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
     survey_.read_vlans(mirror_.host(), dirty.vlans);
     const bool changed = dirty.plan || dirty.ruleset || !dirty.vlans.empty();
@@ -224,13 +260,17 @@ bool Engine::attach_missing(const Plan& plan) {
     for (const auto& [index, bridge] : plan) {
         for (const PortPlan& port : bridge.ports) {
             attempt(port.below, Hook::tc, tc_current_, [this](std::uint32_t ifindex, Attached& attached) {
-                attached.tc = attach_tc(programs_, pins_, ifindex);
+                attached.tc = attach_tc(programs_, pins_, ifindex, TcPoint::ingress);
             });
             if (!port.xdp || !tc_current_.contains(port.below)) continue;
             attempt(port.below, Hook::xdp, xdp_current_, [this](std::uint32_t ifindex, Attached& attached) {
                 attached.xdp = attach_xdp(programs_, ifindex);
             });
         }
+        if (!bridge.routes()) continue;
+        attempt(index, Hook::tc, witness_current_, [this](std::uint32_t ifindex, Attached& attached) {
+            attached.witness = attach_tc(programs_, pins_, ifindex, TcPoint::egress);
+        });
     }
     if (state_ != before) write_state(RunDirectory::of_this_namespace(), state_);
     return refused;
@@ -278,8 +318,11 @@ void Engine::let_strip_again(Ifindex device, Attached& attached) {
 void Engine::detach_unwanted() {
     const State before = state_;
     std::map<Ifindex, bool> wanted;  // by XDP too
-    for (const auto& [index, bridge] : plan_)
+    std::set<Ifindex> witnesses;
+    for (const auto& [index, bridge] : plan_) {
         for (const PortPlan& port : bridge.ports) wanted[port.below] |= port.xdp;
+        if (bridge.routes()) witnesses.insert(index);
+    }
     for (auto next = state_.attached.begin(); next != state_.attached.end();) {
         const auto here = next++;
         auto& [index, attached] = *here;
@@ -290,10 +333,18 @@ void Engine::detach_unwanted() {
             xdp_current_.erase(index);
         }
         if (!attached.xdp) let_strip_again(index, attached);
-        if (device != wanted.end()) continue;
-        stripping_.erase(index);
-        detach_tc(pins_, number(index), is_alone(host(), index));
-        tc_current_.erase(index);
+        if (attached.witness && !witnesses.contains(index)) {
+            detach_tc(pins_, number(index), TcPoint::egress, is_alone(host(), index));
+            attached.witness.reset();
+            witness_current_.erase(index);
+        }
+        if (attached.tc && device == wanted.end()) {
+            stripping_.erase(index);
+            detach_tc(pins_, number(index), TcPoint::ingress, is_alone(host(), index));
+            attached.tc.reset();
+            tc_current_.erase(index);
+        }
+        if (attached.tc || attached.witness) continue;
         failures_.erase(index);
         state_.attached.erase(here);
     }
@@ -328,6 +379,7 @@ void Engine::on_tick(Clock::time_point now) {
     if (redump_at_ && now >= *redump_at_) resync_due_ = true;
     on_events();
     if (now >= next_audit_) audit(now);
+    forget_idle_flows();
     if (now >= next_restore_) {
         next_restore_ = now + kAudit;
         restore_distrusted();
@@ -339,8 +391,10 @@ void Engine::on_tick(Clock::time_point now) {
 // hook that somebody else removed. A few ports each time, since removals wait for it, and each about once per kAudit.
 void Engine::audit(Clock::time_point now) {
     std::set<Ifindex> ports;
-    for (const auto& [index, bridge] : plan_)
+    for (const auto& [index, bridge] : plan_) {
         for (const PortPlan& port : bridge.ports) ports.insert({port.index, port.below});
+        if (bridge.routes()) ports.insert(index);
+    }
     const std::size_t ticks = kAudit / kTick;
     const std::size_t at_once = (ports.size() + ticks - 1) / ticks;
     next_audit_ = now + kAudit / std::clamp<std::size_t>(ports.size(), 1, ticks);
@@ -370,11 +424,15 @@ void Engine::audit(Clock::time_point now) {
     survey_.ask_for_vlan_uppers_again(devices);
     survey_.find_vlan_uppers(mirror_.host());
     bool changed = before != look();
-    for (const Ifindex device : devices) {
-        if (!tc_current_.contains(device) || tc_is_attached(programs_, pins_, number(device))) continue;
+    const auto look_at_program = [&](Ifindex device, std::set<Ifindex>& current, TcPoint point) {
+        if (!current.contains(device) || tc_is_attached(programs_, pins_, number(device), point)) return;
         spdlog::warn("the TC program was taken off device {}: putting it back", number(device));
-        tc_current_.erase(device);
+        current.erase(device);
         changed = true;
+    };
+    for (const Ifindex device : devices) {
+        look_at_program(device, tc_current_, TcPoint::ingress);
+        look_at_program(device, witness_current_, TcPoint::egress);
     }
     if (!changed) return;
     mirror_.mark_plan();
@@ -403,6 +461,19 @@ void Engine::restore_distrusted() {
     for (const auto& [key, entry] : programs_.fdb.entries())
         if (entry.distrusted) reconciler_.rewrite(key, operations);
     write(operations);
+}
+
+// Some of them each tick. Whoever is erased while a frame of it comes begins anew: that costs speed, no frame.
+void Engine::forget_idle_flows() {
+    constexpr std::size_t kLeast = 4096, kTicksPerRound = 100;
+    const std::uint64_t now = Heartbeat::now_ns();
+    const auto some = programs_.flows.next_entries(
+        flow_cursor_, std::max<std::size_t>(kLeast, programs_.flows_size / kTicksPerRound));
+    for (const auto& [key, flow] : some)
+        if (flow.asked_ns + FLOW_FORGET_NS < now) programs_.flows.erase(key);
+    flows_seen_ += some.size();
+    if (flow_cursor_) return;
+    flow_count_ = std::exchange(flows_seen_, 0);
 }
 
 void Engine::take_down() {

@@ -39,13 +39,13 @@ public:
     };
 
     // Loads the programs and adopts what `state` says an earlier daemon left. Nothing is attached yet.
-    Engine(const PinDirectory& pins, State state, std::uint32_t fdb_size);
+    Engine(const PinDirectory& pins, State state, const Programs::Sizes& sizes);
 
     // Makes `selection` true: attaches, writes, beats. Returns when it is.
     void select(Selection selection);
     const Selection& selection() const { return state_.selection; }
-    // Whether the rules would take the bridge, without changing anything.
-    BridgePlan consider(const Link& bridge, HookChoice choice) const;
+    // Whether the rules would take the bridge or device, without changing anything but what is known of it.
+    BridgePlan consider(Ifindex device, HookChoice choice);
 
     // Descriptors to wait for; call on_events() when one is readable.
     std::vector<int> event_fds() const;
@@ -67,6 +67,8 @@ public:
     const Writer& writer() const { return writer_; }
     const Statistics& statistics() const { return statistics_; }
     const State& state() const { return state_; }
+    // Flows in the map, as of the last look.
+    std::size_t flow_count() const { return flow_count_; }
 
     static constexpr std::chrono::milliseconds kTick{50};
 
@@ -85,6 +87,8 @@ private:
     void write_pending();
     void restore_distrusted();
     void audit(Clock::time_point now);
+    void forget_idle_flows();
+    std::set<Ifindex> devices() const;
     std::uint64_t moved_sources() const;
 
     PinDirectory pins_;
@@ -93,6 +97,7 @@ private:
     Survey survey_;
     NetlinkSocket route_events_;
     NetlinkSocket filter_events_;
+    std::optional<NetlinkSocket> policy_events_;  // IPsec; kernels may have none
     std::optional<NetlinkSocket> driver_events_;  // kernels before 6.3 have none
     Mirror mirror_;
     Reconciler reconciler_;
@@ -106,6 +111,7 @@ private:
     AttachFailures failures_;
     std::set<Ifindex> tc_current_;  // devices that run the programs of this build, by hook
     std::set<Ifindex> xdp_current_;
+    std::set<Ifindex> witness_current_;
     std::set<Ifindex> stripping_;  // devices that strip VLAN tags, and are not to be told otherwise (again)
     std::set<FdbKey> pending_;     // additions that wait to be written together
     Clock::time_point pending_since_;
@@ -113,6 +119,9 @@ private:
     Clock::time_point next_audit_;
     Ifindex audited_ = Ifindex::none;  // the last that was looked at
     Clock::time_point next_restore_;
+    MapCursor flow_cursor_;
+    std::size_t flows_seen_ = 0;  // in this round of the cursor
+    std::size_t flow_count_ = 0;  // in the round before
     std::uint64_t moved_seen_ = 0;
     Statistics statistics_;
 };

@@ -66,6 +66,7 @@ Dirty Mirror::take_dirty() {
 void Mirror::mark(const Dirty& dirty) {
     dirty_.plan = dirty_.plan || dirty.plan;
     dirty_.ruleset = dirty_.ruleset || dirty.ruleset;
+    dirty_.routing = dirty_.routing || dirty.routing;
     dirty_.probe.insert(dirty.probe.begin(), dirty.probe.end());
     dirty_.traffic_control.insert(dirty.traffic_control.begin(), dirty.traffic_control.end());
     dirty_.vlans.insert(dirty.vlans.begin(), dirty.vlans.end());
@@ -167,6 +168,11 @@ void Mirror::take(const TrafficControlChanged& event) {
 
 void Mirror::take(const RulesetChanged&) {
     dirty_.ruleset = true;
+    dirty_.routing = true;
+}
+
+void Mirror::take(const RoutingChanged&) {
+    dirty_.routing = true;
 }
 
 void Mirror::take(const DriverChanged& event) {
@@ -204,6 +210,7 @@ void Mirror::finish_resync() {
     dirty_.fdb.merge(dirty_before_);
     dirty_.plan = true;
     dirty_.ruleset = true;
+    dirty_.routing = true;
     resyncing_ = false;
     links_before_.clear();
     fdb_before_.clear();

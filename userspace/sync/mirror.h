@@ -14,6 +14,7 @@ namespace underpass {
 struct Dirty {
     bool plan = false;                  // something the rules for devices read
     bool ruleset = false;               // the packet filter is to be read again
+    bool routing = false;               // how the kernel routes flows is to be seen again
     std::set<Ifindex> probe;            // drivers to be asked again
     std::set<Ifindex> traffic_control;  // devices whose filters are to be read again
     std::set<Ifindex> vlans;            // ports whose VLANs are to be read again
@@ -50,6 +51,7 @@ private:
     void take(const VlansChanged& event);
     void take(const TrafficControlChanged& event);
     void take(const RulesetChanged& event);
+    void take(const RoutingChanged& event);
     void take(const DriverChanged& event);
 
     Host host_;

@@ -120,6 +120,8 @@ std::map<Ifindex, Reconciler::Wanted> Reconciler::wanted_devices(Plan& plan) {
                                   port.xdp_target ? number(port.below) : 0,
                                   of_bridge.vlan_aware ? &port.vlans : nullptr,
                                   {&port}};
+    for (const auto& [bridge, of_bridge] : plan)
+        if (of_bridge.router.flags != 0) wanted[bridge].record = of_bridge.router;
     for (auto& [bridge, of_bridge] : plan)
         for (PortPlan& port : of_bridge.ports) {
             if (port.below == port.index) continue;

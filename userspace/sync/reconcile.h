@@ -76,8 +76,8 @@ public:
                const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets,
                const std::vector<std::pair<vlan_upper_key, std::uint32_t>>& uppers = {});
 
-    // All devices of the plan: ports, and what VLAN devices among them sit on. Ports without a free slot, or whose
-    // place in the index is taken by another, are left to the kernel and told in `plan`.
+    // All devices of the plan: ports, what VLAN devices among them sit on, and bridges that route. Ports without a free
+    // slot, or whose place in the index is taken by another, are left to the kernel and told in `plan`.
     Operations reconcile_devices(Plan& plan);
     // The kernel has changed the entry: what the map has is not believed, even if it changed back meanwhile (the
     // program may have distrusted it).

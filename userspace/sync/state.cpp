@@ -35,7 +35,9 @@ Json to_json(const State& state) {
     if (state.selection.rxvlan_off) json["rxvlan_off"] = true;
     json["attached"] = Json::array();
     for (const auto& [device, attached] : state.attached) {
-        Json entry = {{"ifindex", number(device)}, {"tc", name(attached.tc)}};
+        Json entry = {{"ifindex", number(device)}};
+        if (attached.tc) entry["tc"] = name(*attached.tc);
+        if (attached.witness) entry["witness"] = name(*attached.witness);
         if (attached.xdp) entry["xdp"] = name(*attached.xdp);
         if (!attached.features_off.empty()) entry["features_off"] = attached.features_off;
         json["attached"].push_back(std::move(entry));
@@ -52,7 +54,13 @@ State from_json(const Json& json) {
     if (json.contains("rxvlan_off")) state.selection.rxvlan_off = json.at("rxvlan_off").get<bool>();
     for (const Json& entry : json.at("attached")) {
         Attached attached;
-        attached.tc = entry.at("tc") == name(TcMethod::tcx) ? TcMethod::tcx : TcMethod::clsact;
+        const auto method = [&entry](const char* key) -> std::optional<TcMethod> {
+            if (!entry.contains(key)) return std::nullopt;
+            return entry.at(key) == name(TcMethod::tcx) ? TcMethod::tcx : TcMethod::clsact;
+        };
+        attached.tc = method("tc");
+        attached.witness = method("witness");
+        if (!attached.tc && !attached.witness) throw std::runtime_error("a device with nothing attached");
         if (entry.contains("xdp"))
             attached.xdp = entry.at("xdp") == name(XdpMethod::single) ? XdpMethod::single : XdpMethod::dispatcher;
         if (entry.contains("features_off"))
@@ -124,7 +132,8 @@ void clean_up(const PinDirectory& pins, const State& state) {
     // Whatever the file says, no device of the namespace keeps a program of ours.
     std::set<Ifindex> devices;
     for (const auto& [device, attached] : state.attached) devices.insert(device);
-    for (const std::uint32_t ifindex : pinned_tc_devices(pins)) devices.insert(Ifindex{ifindex});
+    for (const TcPoint point : {TcPoint::ingress, TcPoint::egress})
+        for (const std::uint32_t ifindex : pinned_tc_devices(pins, point)) devices.insert(Ifindex{ifindex});
     std::map<Ifindex, std::string> names;
     Host host;
     Survey survey;
@@ -137,7 +146,8 @@ void clean_up(const PinDirectory& pins, const State& state) {
     survey.read_traffic_control(host, devices);
     for (const Ifindex device : devices) {
         detach_xdp(number(device));
-        detach_tc(pins, number(device), is_alone(host, device));
+        detach_tc(pins, number(device), TcPoint::egress, is_alone(host, device));
+        detach_tc(pins, number(device), TcPoint::ingress, is_alone(host, device));
     }
     pins.remove();
     for (const auto& [device, attached] : state.attached)

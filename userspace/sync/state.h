@@ -16,7 +16,8 @@
 namespace underpass {
 
 struct Attached {
-    TcMethod tc = TcMethod::tcx;
+    std::optional<TcMethod> tc;
+    std::optional<TcMethod> witness;  // TcPoint::egress
     std::optional<XdpMethod> xdp;
     std::set<std::string> features_off;  // of the device, which were on before: to be turned on again in the end
 

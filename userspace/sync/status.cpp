@@ -27,6 +27,10 @@ constexpr std::array<const char*, REASON_COUNT> kReasonSentences = {
 #undef X
 };
 
+bool is_fast(std::size_t reason) {
+    return reason == REASON_FORWARDED || reason == REASON_ROUTED;
+}
+
 std::int64_t age_ms(Engine::Clock::time_point since) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Engine::Clock::now() - since).count();
 }
@@ -43,16 +47,22 @@ device_counters sum(const std::vector<device_counters>& of_cpus) {
 
 void add_counters(Json& port, const device_counters& counters) {
     std::uint64_t all = 0;
+    counter fast{};
     Json slow = Json::object();
     for (std::size_t reason = 0; reason < REASON_COUNT; reason++) {
         const counter& one = counters.by_reason[reason];
         all += one.packets;
-        if (reason == REASON_FORWARDED || one.packets == 0) continue;
+        if (is_fast(reason)) {
+            fast.packets += one.packets;
+            fast.bytes += one.bytes;
+        }
+        if (is_fast(reason) || one.packets == 0) continue;
         slow[kReasonNames[reason]] = {
             {"packets", one.packets}, {"bytes", one.bytes}, {"meaning", kReasonSentences[reason]}};
     }
-    const counter& fast = counters.by_reason[REASON_FORWARDED];
+    const counter& routed = counters.by_reason[REASON_ROUTED];
     port["fast"] = {{"packets", fast.packets}, {"bytes", fast.bytes}};
+    port["routed"] = {{"packets", routed.packets}, {"bytes", routed.bytes}};  // of those
     port["slow"] = std::move(slow);
     port["share_fast"] = all == 0 ? Json() : Json(static_cast<double>(fast.packets) / static_cast<double>(all));
 }
@@ -71,7 +81,7 @@ vlan_counters sum(const std::vector<vlan_counters>& of_cpus) {
 vlan_counters fast_and_slow(const device_counters& counters) {
     vlan_counters total{};
     for (std::size_t reason = 0; reason < REASON_COUNT; reason++) {
-        counter& part = reason == REASON_FORWARDED ? total.fast : total.slow;
+        counter& part = is_fast(reason) ? total.fast : total.slow;
         part.packets += counters.by_reason[reason].packets;
         part.bytes += counters.by_reason[reason].bytes;
     }
@@ -114,7 +124,9 @@ Json port_json(const Host& host, const PortPlan& port) {
 }
 
 void add_attached(Json& port, const Attached& attached) {
-    port["programs"] = Json::object({{"tc", name(attached.tc)}});
+    port["programs"] = Json::object();
+    if (attached.tc) port["programs"]["tc"] = name(*attached.tc);
+    if (attached.witness) port["programs"]["tc_egress"] = name(*attached.witness);
     if (attached.xdp) port["programs"]["xdp"] = name(*attached.xdp);
     if (!attached.features_off.empty()) port["features_off"] = attached.features_off;
 }
@@ -140,6 +152,9 @@ Json plan_json(const Host& host, const BridgePlan& plan) {
                    {"hook", name(plan.choice)},
                    {"state", plan.refusal.empty() ? "fast" : "kernel"}};
     if (!plan.refusal.empty()) bridge["why"] = plan.refusal;
+    bridge["kind"] = plan.is_bridge ? "bridge" : "device";
+    bridge["routing"] = {{"state", plan.routes() ? "fast" : "kernel"}};
+    if (!plan.routes()) bridge["routing"]["why"] = plan.refusal.empty() ? plan.routing_refusal : plan.refusal;
     const auto link = host.links.find(plan.index);
     if (plan.vlan_aware && link != host.links.end() && link->second.bridge)
         bridge["vlan_aware"] = vlan_protocol_name(link->second.bridge->vlan_protocol);
@@ -176,6 +191,7 @@ Json status_json(const Engine& engine, bool vlans) {
            {{"entries", engine.reconciler().fdb_entries()},
             {"size", engine.programs().fdb_size},
             {"left_out", engine.reconciler().fdb_left_out()}}},
+          {"flows", {{"entries", engine.flow_count()}, {"size", engine.programs().flows_size}}},
           {"devices", {{"entries", engine.reconciler().device_count()}, {"size", DEVICE_SLOTS - 1}}},
           {"age_ms", age_ms(statistics.started)},
           {"adopted", engine.programs().adopted()},

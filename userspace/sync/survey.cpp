@@ -45,7 +45,8 @@ void Survey::probe(Host& host, const std::set<Ifindex>& devices) {
 
 void Survey::read_traffic_control(Host& host, const std::set<Ifindex>& devices) {
     if (devices.empty()) return;
-    const auto ours = program_ids(PROGRAM_TC);
+    auto ours = program_ids(PROGRAM_TC);
+    for (const std::uint32_t id : program_ids(PROGRAM_WITNESS)) ours.push_back(id);
     const auto is_foreign = [&ours](std::uint32_t program) { return std::ranges::count(ours, program) == 0; };
     const Qdiscs qdiscs = list_qdiscs(route_);
     for (const Ifindex device : devices) {
@@ -70,7 +71,9 @@ void Survey::read_traffic_control(Host& host, const std::set<Ifindex>& devices) 
 
 void Survey::read_netfilter(Host& host) {
     host.netfilter = underpass::read_netfilter();
-    host.vlan_devices = read_quick_facts().vlan_devices;
+    const QuickFacts facts = read_quick_facts();
+    host.vlan_devices = facts.vlan_devices;
+    host.forwards = facts.forwards;
 }
 
 void Survey::read_vlans(Host& host, const std::set<Ifindex>& devices) {
@@ -139,31 +142,31 @@ void Survey::ask_for_vlan_uppers_again(const std::set<Ifindex>& ports) {
     }
 }
 
-Host Survey::take() {
+Host Survey::take(const std::set<std::string>& named) {
     Survey survey;
     Mirror mirror;
     survey.dump([&mirror](const Event& event) { mirror.apply(event); });
     Host host = std::move(mirror.host());
-    const auto ports = ports_of(host);
-    survey.probe(host, ports);
-    survey.read_traffic_control(host, ports);
+    const auto devices = devices_of(host, named);
+    survey.probe(host, devices);
+    survey.read_traffic_control(host, devices);
     survey.read_netfilter(host);
-    survey.read_vlans(host, ports);
+    survey.read_vlans(host, devices);
     survey.find_vlan_uppers(host);
     return host;
 }
 
-std::set<Ifindex> ports_of(const Host& host) {
-    std::set<Ifindex> ports;
+std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named) {
+    std::set<Ifindex> devices;
     for (const auto& [index, link] : host.links) {
-        if (!link.master) continue;
-        const auto master = host.links.find(*link.master);
-        if (master == host.links.end() || master->second.kind != "bridge") continue;
-        ports.insert(index);
+        const auto master = host.links.find(link.master.value_or(Ifindex::none));
+        const bool is_port = master != host.links.end() && master->second.kind == "bridge";
+        if (!is_port && link.kind != "bridge" && !named.contains(link.name)) continue;
+        devices.insert(index);
         if (link.vlan && link.lower && !link.lower_netnsid && host.links.contains(*link.lower))
-            ports.insert(*link.lower);
+            devices.insert(*link.lower);
     }
-    return ports;
+    return devices;
 }
 
 }  // namespace underpass

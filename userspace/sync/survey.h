@@ -36,8 +36,8 @@ public:
     void find_vlan_uppers(Host& host, bool ask = true);
     void ask_for_vlan_uppers_again(const std::set<Ifindex>& ports);
 
-    // A whole host, read once.
-    static Host take();
+    // A whole host, read once; `named`: devices that packets may be routed by.
+    static Host take(const std::set<std::string>& named = {});
 
 private:
     // A port's VIDs that were asked about, in tags of this protocol.
@@ -54,7 +54,8 @@ private:
     std::map<Ifindex, Asked> asked_;
 };
 
-// The devices that rules ask drivers and filters about: the ports of bridges, and what VLAN devices among them sit on.
-std::set<Ifindex> ports_of(const Host& host);
+// The devices that rules ask drivers and filters about: bridges, their ports, devices that are named as of their own,
+// and what VLAN devices among them sit on.
+std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named);
 
 }  // namespace underpass

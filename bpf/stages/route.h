@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* route: is the frame for the router, and was the kernel seen to route its flow? Then it takes the same way.
+ *
+ * In: a unicast frame that came in by a port of a bridge, or by a device of its own. Out: pkt->flow, the MACs that it
+ * leaves with, and pkt->egress or, if that is a bridge, pkt->bridge for the next stage. What the kernel looks at
+ * frame by frame (TTL, lengths, options, fragments) is looked at here; all else the flow's entry stands for, see
+ * maps/flow.h. Mirrors ip_rcv_core, ip_forward and ip6_forward. */
+#ifndef UNDERPASS_BPF_STAGES_ROUTE_H
+#define UNDERPASS_BPF_STAGES_ROUTE_H
+
+#include "bpf/csum.h"
+#include "bpf/flow.h"
+#include "bpf/map_defs.h"
+#include "bpf/packet.h"
+
+static __always_inline bool is_for_router(const struct packet *pkt)
+{
+	return (pkt->ingress->flags & DEVICE_ROUTED) && same_address(pkt->destination, pkt->ingress->mac);
+}
+
+/* The packet's facts, and its flow; false: the kernel has more to do with it than to route it. */
+static __always_inline bool routable(ctx_t *ctx, struct packet *pkt, struct flow_key *key)
+{
+	__u32 offset = pkt->network_offset;
+	__u32 end;
+
+	if (pkt->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv4(ctx, offset, &ip, key))
+			return false;
+		end = offset + bpf_ntohs(ip.tot_len);
+		if (ip.ttl <= 1 || !csum_is_valid(&ip, sizeof(ip)))
+			return false;
+		ip.check = csum_of_lower_ttl(ip.check);
+		ip.ttl--;
+		__builtin_memcpy(&pkt->hop, &ip.ttl, sizeof(pkt->hop));
+	} else if (pkt->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv6(ctx, offset, &ip, key))
+			return false;
+		end = offset + sizeof(ip) + bpf_ntohs(ip.payload_len);
+		if (ip.hop_limit <= 1)
+			return false;
+		ip.hop_limit--;
+		__builtin_memcpy(&pkt->hop, &ip.payload_len, sizeof(pkt->hop));
+	} else {
+		return false;
+	}
+	/* An IPv4 packet may claim to end within its header. */
+	if (end > pkt->len || end < offset + sizeof(struct iphdr) || (end < pkt->len && ctx_is_gso(ctx)))
+		return false;
+	pkt->trim = pkt->len - end;
+	pkt->len = end;
+	pkt->tos = key->tos;
+	return true;
+}
+
+/* The frame passes to show how the kernel routes its flow. Behind XDP the TC program sees it again, and asks. */
+static __always_inline enum verdict ask(struct packet *pkt, struct flow_key *key, struct flow *flow,
+                                        const struct control *now)
+{
+	if (!CTX_LAST_HOOK || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS)
+		return pass(pkt, REASON_FLOW_ASKED);
+	if (!flow) {
+		struct flow fresh = {
+		    .asked_ns = pkt->now_ns, .begun_ns = pkt->now_ns, .generation = now->generation, .asked = 1};
+
+		/* A full map has no more flows that go fast. */
+		bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST);
+		return pass(pkt, REASON_FLOW_ASKED);
+	}
+	flow->asked = 1;
+	flow->answered = 0;
+	flow->checked_ns = 0;
+	flow->generation = now->generation;
+	flow->asked_ns = pkt->now_ns;
+	return pass(pkt, REASON_FLOW_ASKED);
+}
+
+/* Whether the route and the neighbour are those that the flow was seen to take. */
+static __always_inline bool takes_same_route(ctx_t *ctx, const struct packet *pkt, const struct flow_key *key,
+                                             struct flow *flow)
+{
+	struct bpf_fib_lookup fib = {
+	    .family = key->family,
+	    .l4_protocol = key->protocol,
+	    .sport = key->source_port,
+	    .dport = key->destination_port,
+	    .tot_len = 1, /* so that it says the MTU */
+	    .ifindex = key->ifindex,
+	};
+
+	if (key->family == FLOW_AF_INET) {
+		fib.tos = key->tos;
+		fib.ipv4_src = key->source[0];
+		fib.ipv4_dst = key->destination[0];
+	} else {
+		fib.flowinfo = bpf_htonl((__u32)key->tos << 20);
+		__builtin_memcpy(fib.ipv6_src, key->source, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, key->destination, sizeof(fib.ipv6_dst));
+	}
+	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return false;
+	if (fib.ifindex != flow->egress || !same_address(fib.dmac, flow->destination) ||
+	    !same_address(fib.smac, flow->source))
+		return false;
+	flow->mtu = fib.tot_len;
+	flow->checked_ns = pkt->now_ns;
+	return true;
+}
+
+/* The device that the flow leaves by. A bridge only says by which FDB it goes on. */
+static __always_inline enum verdict leave_by(struct packet *pkt, __u32 ifindex)
+{
+	__u32 place = ifindex % DEVICE_INDEX_SIZE;
+	__u32 *slot = bpf_map_lookup_elem(&device_index, &place);
+	__u32 wanted = DEVICE_ROUTED | DEVICE_EGRESS | DEVICE_FORWARDING;
+
+	if (!slot)
+		return pass(pkt, REASON_EGRESS_NOT_READY);
+	pkt->egress_slot = *slot;
+	pkt->egress = bpf_map_lookup_elem(&devices, &pkt->egress_slot);
+	if (!pkt->egress || pkt->egress->ifindex != ifindex || (pkt->egress->flags & wanted) != wanted)
+		return pass(pkt, REASON_EGRESS_NOT_READY);
+	pkt->bridge = pkt->egress->flags & DEVICE_BRIDGE ? ifindex : 0;
+	return CONTINUE;
+}
+
+static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
+{
+	struct flow_key key = {};
+	__u32 zero = 0;
+	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+	struct flow *flow;
+
+	if (!is_for_router(pkt))
+		return pkt->bridge ? CONTINUE : pass(pkt, REASON_TO_HOST);
+	/* A tag that stays names a VLAN device. */
+	if (!now || (pkt->tagged && !pkt->strip) || !routable(ctx, pkt, &key))
+		return pass(pkt, REASON_ROUTE_EXCEPTION);
+	key.ifindex = pkt->bridge ?: pkt->ingress->ifindex;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow || flow->generation != now->generation || pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS)
+		return ask(pkt, &key, flow, now);
+	pkt->flow = flow;
+	if (flow->asked != flow->answered)
+		return pass(pkt, REASON_FLOW_UNANSWERED);
+	/* Frames that were passed may still wait behind this hook. */
+	if (!CTX_LAST_HOOK && pkt->now_ns - flow->asked_ns < OVERTAKING_NS)
+		return pass(pkt, REASON_FLOW_ASKED);
+	if (pkt->now_ns - flow->checked_ns >= FLOW_CHECK_NS && !takes_same_route(ctx, pkt, &key, flow)) {
+		flow->generation--; /* asked anew with the next frame */
+		return pass(pkt, REASON_ROUTE_CHANGED);
+	}
+	if (!ctx_fits(ctx, pkt, flow->egress, flow->mtu))
+		return pass(pkt, REASON_TOO_BIG);
+	__builtin_memcpy(pkt->destination, flow->destination, ETH_ADDR_LEN);
+	__builtin_memcpy(pkt->source, flow->source, ETH_ADDR_LEN);
+	pkt->routed = true;
+	return leave_by(pkt, flow->egress);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The witness: sees what the kernel sends out of a routed device, and writes down how it has routed the flow.
+ *
+ * In: a frame at the device's egress, behind all of routing and netfilter, with its Ethernet header. Changes nothing of
+ * it, and lets it go on. */
+#ifndef UNDERPASS_BPF_WITNESS_H
+#define UNDERPASS_BPF_WITNESS_H
+
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
+
+#include "bpf/flow.h"
+#include "bpf/map_defs.h"
+
+static __always_inline bool flow_of_frame(ctx_t *ctx, struct flow_key *key)
+{
+	if (ctx->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		return load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) && flow_of_ipv4(ctx, ETH_HLEN, &ip, key);
+	}
+	if (ctx->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		return load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) && flow_of_ipv6(ctx, ETH_HLEN, &ip, key);
+	}
+	return false;
+}
+
+static __always_inline void witness(ctx_t *ctx)
+{
+	/* The device that it was routed from: a bridge, where it came in by a port. */
+	struct flow_key key = {.ifindex = ctx->ingress_ifindex};
+	__u32 zero = 0;
+	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+	struct flow *flow;
+	struct ethhdr eth;
+
+	if (!now || !flow_of_frame(ctx, &key) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
+		return;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow || flow->generation != now->generation)
+		return;
+	if (flow->egress == ctx->ifindex && same_address(flow->destination, eth.h_dest) &&
+	    same_address(flow->source, eth.h_source)) {
+		__sync_fetch_and_add(&flow->answered, 1);
+		return;
+	}
+
+	/* In one step: another CPU may be reading. */
+	struct flow fresh = *flow;
+
+	fresh.egress = ctx->ifindex;
+	fresh.checked_ns = 0;
+	fresh.answered = flow->answered + 1;
+	__builtin_memcpy(fresh.destination, eth.h_dest, ETH_ADDR_LEN);
+	__builtin_memcpy(fresh.source, eth.h_source, ETH_ADDR_LEN);
+	bpf_map_update_elem(&flows, &key, &fresh, BPF_EXIST);
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Flows that the kernel routes, and how it was seen to do so.
+ *
+ * Nothing here says where a flow ought to go. Its first frame, and one per FLOW_PULSE_NS, passes to the kernel; a
+ * program at the egress of every routed device sees it come out and writes down by which device and with which
+ * addresses. While every frame that was passed has come out again, and what routing depends on has not changed since
+ * (control.generation), further frames do the same without the kernel. So whatever the kernel looks at (reverse path,
+ * policy, neighbours, an address of its own) has been looked at, by the kernel. */
+#ifndef UNDERPASS_MAPS_FLOW_H
+#define UNDERPASS_MAPS_FLOW_H
+
+#include "maps/abi.h"
+
+#define FLOW_PULSE_NS 1000000000ULL
+/* The route and the neighbour are looked up again after this while. */
+#define FLOW_CHECK_NS 8000000ULL
+/* After a change nothing is asked for this while: what was on its way in the kernel by then proves nothing. */
+#define FLOW_SETTLE_NS 50000000ULL
+/* A flow of which no frame came for this long is forgotten by the daemon. */
+#define FLOW_FORGET_NS 5000000000ULL
+
+/* As the frame comes in. Ports are 0 where the protocol has none; of an ICMP echo: its identifier and its type. */
+struct flow_key {
+	__be32 source[4]; /* IPv4: in the first */
+	__be32 destination[4];
+	__u32 ifindex; /* that the kernel routes it from: the bridge, not its port */
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 family; /* AF_INET or AF_INET6 */
+	__u8 tos;    /* IPv4 TOS or IPv6 traffic class, without ECN */
+	__u8 reserved;
+};
+UNDERPASS_SIZE(struct flow_key, 44);
+UNDERPASS_KEY(struct flow_key);
+
+struct flow {
+	__u64 asked_ns;   /* CLOCK_MONOTONIC_COARSE of the frame that was passed to see the kernel route it */
+	__u64 checked_ns; /* ... of the last look at the route and the neighbour */
+	__u32 generation; /* control.generation at asked_ns */
+	__u32 asked;      /* frames that were passed to the kernel since, that one included */
+	__u32 answered;   /* frames that were seen to leave since */
+	__u32 egress;     /* ifindex of the device that they left by: a bridge, not its port; 0: none seen yet */
+	__u32 mtu;        /* of the route */
+	__u8 destination[ETH_ADDR_LEN];
+	__u8 source[ETH_ADDR_LEN];
+	__u64 packets; /* that went without the kernel; not exact where several CPUs count */
+	__u64 bytes;
+	__u64 begun_ns; /* of its first frame */
+};
+UNDERPASS_SIZE(struct flow, 72);
+
+#endif

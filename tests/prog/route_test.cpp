@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Frames for the router, on both hooks: what goes the way that the kernel was seen to route its flow, whole frames
+// compared, and what is the kernel's. Routes and neighbours are real; the flow's entry is written by the test.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <memory>
+
+#include "harness/process.h"
+#include "harness/test_net.h"
+#include "lab/link.h"
+#include "prog/fixture.h"
+
+namespace underpass::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr MacAddr kClient = {{2, 0, 0, 0, 0, 0x11}}, kNextHop = {{2, 0, 0, 0, 0, 0x22}};
+constexpr std::uint32_t kRouted = kReady | DEVICE_ROUTED;
+
+std::uint64_t coarse_now() {
+    timespec now = {};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+// Changes of what the maps say; by default the flow goes fast.
+struct FlowFacts {
+    bool known = true;
+    std::uint32_t behind = 0;  // generations
+    std::uint32_t asked = 1, answered = 1;
+    std::chrono::nanoseconds asked_ago = 200ms;
+    std::optional<MacAddr> next_hop = std::nullopt;  // that the kernel was seen to use
+    std::uint32_t in_flags = kRouted, out_flags = kRouted;
+    bool out_takes_xdp = true;
+};
+
+class Route : public ::testing::Test {
+protected:
+    void SetUp() override {
+        if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+        loaded_ = std::make_unique<LoadedPrograms>();
+        shell(
+            "sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.in.disable_ipv6=0 net.ipv6.conf.out.disable_ipv6=0 "
+            "net.ipv6.conf.all.forwarding=1 && "
+            "ip addr add 10.1.0.1/24 dev in && ip addr add 10.2.0.1/24 dev out && "
+            "ip addr add fd01::1/64 dev in nodad && ip addr add fd02::1/64 dev out nodad && "
+            "ip neigh replace 10.2.0.2 lladdr 02:00:00:00:00:22 nud permanent dev out && "
+            "ip neigh replace fd02::2 lladdr 02:00:00:00:00:22 nud permanent dev out");
+        loaded_->where().run([&] {
+            in_mac_ = lab::mac("in");
+            out_mac_ = lab::mac("out");
+            out_ = lab::ifindex("out");
+        });
+    }
+
+    void shell(const std::string& command) const {
+        const Finished finished = run(loaded_->where(), {"sh", "-c", command});
+        ASSERT_TRUE(finished.ok()) << command << '\n' << finished.text();
+    }
+
+    // A frame of the client to the router.
+    Frame frame(const Stack& packet) const {
+        Frame bytes = packet;
+        std::copy(in_mac_.bytes.begin(), in_mac_.bytes.end(), bytes.begin());
+        std::copy(kClient.bytes.begin(), kClient.bytes.end(), bytes.begin() + ETH_ADDR_LEN);
+        return bytes;
+    }
+    // ... and as the router sends it on.
+    Frame routed(const Stack& packet) const {
+        Frame bytes = packet;
+        std::copy(kNextHop.bytes.begin(), kNextHop.bytes.end(), bytes.begin());
+        std::copy(out_mac_.bytes.begin(), out_mac_.bytes.end(), bytes.begin() + ETH_ADDR_LEN);
+        return bytes;
+    }
+
+    flow_key key4(std::uint8_t protocol, std::uint16_t sport, std::uint16_t dport, std::uint8_t tos = 0) const {
+        flow_key key = {};
+        ::inet_pton(AF_INET, "10.1.0.2", &key.source[0]);
+        ::inet_pton(AF_INET, "10.2.0.2", &key.destination[0]);
+        return finish(key, protocol, AF_INET, sport, dport, tos);
+    }
+    flow_key key6(std::uint8_t protocol, std::uint16_t sport, std::uint16_t dport, std::uint8_t tos = 0) const {
+        flow_key key = {};
+        ::inet_pton(AF_INET6, "fd01::2", &key.source[0]);
+        ::inet_pton(AF_INET6, "fd02::2", &key.destination[0]);
+        return finish(key, protocol, AF_INET6, sport, dport, tos);
+    }
+    flow_key finish(flow_key key, std::uint8_t protocol, std::uint8_t family, std::uint16_t sport, std::uint16_t dport,
+                    std::uint8_t tos) const {
+        key.ifindex = number(loaded_->in());
+        key.source_port = htons(sport);
+        key.destination_port = htons(dport);
+        key.protocol = protocol;
+        key.family = family;
+        key.tos = tos;
+        return key;
+    }
+
+    void set(const flow_key& key, const FlowFacts& facts) {
+        World world;
+        world.in = {.flags = facts.in_flags, .bridge = 0};
+        world.out = {.flags = facts.out_flags, .bridge = 0};
+        world.out_takes_xdp = facts.out_takes_xdp;
+        world.fdb.clear();
+        loaded_->set(world);
+        loaded_->set_router(kInSlot, in_mac_);
+        loaded_->set_router(kOutSlot, out_mac_);
+        const auto& flows = loaded_->programs().flows;
+        for (const auto& [each, value] : flows.entries()) ASSERT_FALSE(flows.erase(each));
+        if (!facts.known) return;
+        flow entry = {};
+        entry.asked_ns = coarse_now() - static_cast<std::uint64_t>(facts.asked_ago.count());
+        entry.generation = 0U - facts.behind;
+        entry.asked = facts.asked;
+        entry.answered = facts.answered;
+        entry.egress = number(out_);
+        const MacAddr next = facts.next_hop.value_or(kNextHop);
+        std::copy(next.bytes.begin(), next.bytes.end(), entry.destination);
+        std::copy(out_mac_.bytes.begin(), out_mac_.bytes.end(), entry.source);
+        ASSERT_FALSE(flows.update(key, entry));
+    }
+
+    void expect_routed(On hook, const flow_key& key, const Stack& in, const Stack& out) {
+        SCOPED_TRACE(hook == On::xdp ? "XDP" : "TC");
+        set(key, {});
+        const Ran ran = loaded_->run(hook, frame(in));
+        EXPECT_EQ(ran.action, hook == On::xdp ? int{XDP_REDIRECT} : TC_ACT_REDIRECT) << text(loaded_->counted());
+        EXPECT_EQ(difference(routed(out), ran.frame), "");
+        const auto entry = loaded_->programs().flows.lookup(key);
+        ASSERT_TRUE(entry);
+        EXPECT_EQ(entry->packets, 1U);
+        EXPECT_EQ(entry->asked, 1U);
+        EXPECT_EQ(text(loaded_->counted()),
+                  text(Counted{{{kInSlot, REASON_ROUTED}, {1, static_cast<std::uint64_t>(ran.frame.size())}}}));
+    }
+
+    void expect_passed(On hook, const flow_key& key, const Frame& in, const FlowFacts& facts, reason why) {
+        SCOPED_TRACE(hook == On::xdp ? "XDP" : "TC");
+        set(key, facts);
+        const Ran ran = loaded_->run(hook, in);
+        EXPECT_EQ(ran.action, hook == On::xdp ? int{XDP_PASS} : TC_ACT_UNSPEC);
+        EXPECT_EQ(difference(in, ran.frame), "");
+        // Behind XDP the TC program sees it, and counts it.
+        Counted expected;
+        if (hook == On::tc) expected[{kInSlot, why}] = {1, in.size()};
+        EXPECT_EQ(text(loaded_->counted()), text(expected));
+    }
+
+    std::unique_ptr<LoadedPrograms> loaded_;
+    MacAddr in_mac_, out_mac_;
+    Ifindex out_ = Ifindex::none;
+};
+
+IPv4 v4(std::uint8_t ttl = 64) {
+    return {.source = "10.1.0.2", .destination = "10.2.0.2", .ttl = ttl};
+}
+IPv6 v6(std::uint8_t hop_limit = 64) {
+    return {.source = "fd01::2", .destination = "fd02::2", .hop_limit = hop_limit};
+}
+
+TEST_F(Route, TakesTheKernelsWay) {
+    struct Row {
+        const char* what;
+        flow_key key;
+        Stack in, out;
+    };
+    IPv4 marked = v4(), marked_less = v4(63);
+    marked.tos = marked_less.tos = 0xb9;  // EF, and ECN
+    const std::vector<Row> rows = {
+        {"UDP", key4(IPPROTO_UDP, 1024, 9), Ethernet{} / v4() / UDP{} / Payload{100},
+         Ethernet{} / v4(63) / UDP{} / Payload{100}},
+        {"TCP", key4(IPPROTO_TCP, 1024, 9), Ethernet{} / v4() / TCP{} / Payload{1400},
+         Ethernet{} / v4(63) / TCP{} / Payload{1400}},
+        {"TCP SYN", key4(IPPROTO_TCP, 1024, 9), Ethernet{} / v4() / TCP{.flags = 2},
+         Ethernet{} / v4(63) / TCP{.flags = 2}},
+        {"TTL 2", key4(IPPROTO_UDP, 1024, 9), Ethernet{} / v4(2) / UDP{}, Ethernet{} / v4(1) / UDP{}},
+        {"TTL 255", key4(IPPROTO_UDP, 1024, 9), Ethernet{} / v4(255) / UDP{}, Ethernet{} / v4(254) / UDP{}},
+        {"TOS and ECN stay", key4(IPPROTO_UDP, 1024, 9, 0xb8), Ethernet{} / marked / UDP{},
+         Ethernet{} / marked_less / UDP{}},
+        {"an echo request", key4(IPPROTO_ICMP, 0x1234, 0x0800),
+         Ethernet{} / v4() / ICMP{.rest = 0x12340001} / Payload{56},
+         Ethernet{} / v4(63) / ICMP{.rest = 0x12340001} / Payload{56}},
+        {"the longest", key4(IPPROTO_UDP, 1024, 9), Ethernet{} / v4() / UDP{} / Payload{1472},
+         Ethernet{} / v4(63) / UDP{} / Payload{1472}},
+        {"what is behind the packet stays behind", key4(IPPROTO_TCP, 1024, 9), Ethernet{} / v4() / TCP{} / PadTo{60},
+         Ethernet{} / v4(63) / TCP{}},
+        {"IPv6 UDP", key6(IPPROTO_UDP, 1024, 9), Ethernet{} / v6() / UDP{} / Payload{100},
+         Ethernet{} / v6(63) / UDP{} / Payload{100}},
+        {"IPv6 hop limit 2", key6(IPPROTO_TCP, 1024, 9), Ethernet{} / v6(2) / TCP{}, Ethernet{} / v6(1) / TCP{}},
+        {"IPv6 echo reply", key6(IPPROTO_ICMPV6, 0x1234, 0x8100),
+         Ethernet{} / v6() / ICMP{.type = 129, .rest = 0x12340001},
+         Ethernet{} / v6(63) / ICMP{.type = 129, .rest = 0x12340001}},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        for (const On hook : {On::tc, On::xdp}) expect_routed(hook, row.key, row.in, row.out);
+    }
+}
+
+TEST_F(Route, IsTheKernelsToRoute) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9), udp6 = key6(IPPROTO_UDP, 1024, 9);
+    const Frame plain = frame(Ethernet{} / v4() / UDP{});
+    const auto changed = [](auto layer, auto change) {
+        change(layer);
+        return layer;
+    };
+    struct Row {
+        const char* what;
+        flow_key key;
+        Frame frame;
+        FlowFacts facts;
+        reason why;
+    };
+    Frame to_another = plain;
+    to_another[5] ^= 1;
+    const std::vector<Row> rows = {
+        {"no flow", udp, plain, {.known = false}, REASON_FLOW_ASKED},
+        {"another generation", udp, plain, {.behind = 1}, REASON_FLOW_ASKED},
+        {"a second old", udp, plain, {.asked_ago = 1100ms}, REASON_FLOW_ASKED},
+        {"a frame has not come out", udp, plain, {.asked = 2}, REASON_FLOW_UNANSWERED},
+        {"more have come out than went in", udp, plain, {.answered = 2}, REASON_FLOW_UNANSWERED},
+        {"none has come out", udp, plain, {.answered = 0}, REASON_FLOW_UNANSWERED},
+        {"another next hop", udp, plain, {.next_hop = kStranger}, REASON_ROUTE_CHANGED},
+        {"the way out is not ready", udp, plain, {.out_flags = kRouted & ~DEVICE_FORWARDING}, REASON_EGRESS_NOT_READY},
+        {"the way out does not route", udp, plain, {.out_flags = kReady}, REASON_EGRESS_NOT_READY},
+        {"the way in does not route", udp, plain, {.in_flags = kReady}, REASON_TO_HOST},
+        {"the way in is left to the kernel",
+         udp,
+         plain,
+         {.in_flags = kRouted & ~DEVICE_INGRESS},
+         REASON_LEFT_TO_KERNEL},
+        {"another address", udp, to_another, {}, REASON_TO_HOST},
+        {"TTL 1", udp, frame(Ethernet{} / v4(1) / UDP{}), {}, REASON_ROUTE_EXCEPTION},
+        {"TTL 0", udp, frame(Ethernet{} / v4(0) / UDP{}), {}, REASON_ROUTE_EXCEPTION},
+        {"options",
+         udp,
+         frame(Ethernet{} /
+               changed(v4(),
+                       [](IPv4& ip) {
+                           ip.options = {1, 1, 1, 1};
+                       }) /
+               UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"the first fragment",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.fragment = 0x2000; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"the last fragment",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.fragment = 1; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"a wrong checksum",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.checksum = 0x1234; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"longer than its frame",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.total_length = 1000; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"shorter than its header",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.total_length = 10; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"version 5",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.version = 5; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"a header of 4 words",
+         udp,
+         frame(Ethernet{} / changed(v4(), [](IPv4& ip) { ip.header_words = 4; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"an ICMP error",
+         key4(IPPROTO_ICMP, 0, 0x0300),
+         frame(Ethernet{} / v4() / ICMP{.type = 3} / Payload{28}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"longer than the MTU", udp, frame(Ethernet{} / v4() / UDP{} / Payload{1473}), {}, REASON_TOO_BIG},
+        {"a tag", udp, frame(Ethernet{} / Vlan{.vid = 5} / v4() / UDP{}), {}, REASON_ROUTE_EXCEPTION},
+        {"no IP", udp, frame(Ethernet{.type = 0x1234} / Payload{46}), {}, REASON_ROUTE_EXCEPTION},
+        {"ARP", udp, frame(Ethernet{} / Arp{}), {}, REASON_ARP},
+        {"IPv6 hop limit 1", udp6, frame(Ethernet{} / v6(1) / UDP{}), {}, REASON_ROUTE_EXCEPTION},
+        {"IPv6 longer than its frame",
+         udp6,
+         frame(Ethernet{} / changed(v6(), [](IPv6& ip) { ip.payload_length = 1000; }) / UDP{}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"IPv6 hop-by-hop options",
+         udp6,
+         frame(Ethernet{} / changed(v6(), [](IPv6& ip) { ip.next_header = 0; }) / Payload{16}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"IPv6 fragment",
+         udp6,
+         frame(Ethernet{} / changed(v6(), [](IPv6& ip) { ip.next_header = 44; }) / Payload{16}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+        {"IPv6 packet too big",
+         key6(IPPROTO_ICMPV6, 0, 0x0200),
+         frame(Ethernet{} / v6() / ICMP{.type = 2}),
+         {},
+         REASON_ROUTE_EXCEPTION},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        for (const On hook : {On::tc, On::xdp}) expect_passed(hook, row.key, row.frame, row.facts, row.why);
+    }
+}
+
+// What XDP leaves to TC: frames just behind one that was passed, and what no redirect reaches.
+TEST_F(Route, BehindAPassedFrameXdpLeavesItToTc) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
+    const Frame plain = frame(Ethernet{} / v4() / UDP{});
+    expect_passed(On::xdp, udp, plain, {.asked_ago = 10ms}, REASON_FLOW_ASKED);
+    expect_passed(On::xdp, udp, plain, {.out_takes_xdp = false}, REASON_EGRESS_NOT_READY);
+    set(udp, {.asked_ago = 10ms});
+    EXPECT_EQ(loaded_->run(On::tc, plain).action, TC_ACT_REDIRECT);
+}
+
+// The kernel is asked by the last hook, and by one frame.
+TEST_F(Route, AskingIsWrittenDown) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
+    const Frame plain = frame(Ethernet{} / v4() / UDP{});
+    const auto& flows = loaded_->programs().flows;
+    for (const FlowFacts& facts : {FlowFacts{.known = false}, FlowFacts{.behind = 7}, FlowFacts{.asked_ago = 1100ms}}) {
+        set(udp, facts);
+        loaded_->run(On::xdp, plain);
+        const auto untouched = flows.lookup(udp);
+        EXPECT_EQ(untouched.has_value(), facts.known);
+        if (untouched) {
+            EXPECT_LT(untouched->asked_ns, coarse_now() - 100000000ULL);
+        }
+        loaded_->run(On::tc, plain);
+        const auto asked = flows.lookup(udp);
+        ASSERT_TRUE(asked);
+        EXPECT_EQ(asked->asked, 1U);
+        EXPECT_EQ(asked->answered, 0U);
+        EXPECT_EQ(asked->generation, 0U);
+        EXPECT_GE(asked->asked_ns, coarse_now() - 100000000ULL);
+        loaded_->run(On::tc, plain);
+        EXPECT_EQ(flows.lookup(udp)->asked, 2U);
+    }
+    // A route that is another ends the flow's way, and the next frame asks.
+    set(udp, {.next_hop = kStranger});
+    loaded_->run(On::tc, plain);
+    EXPECT_NE(flows.lookup(udp)->generation, 0U);
+    loaded_->run(On::tc, plain);
+    EXPECT_EQ(flows.lookup(udp)->generation, 0U);
+    EXPECT_EQ(flows.lookup(udp)->answered, 0U);
+}
+
+// After a change nothing is asked for a while.
+TEST_F(Route, AChangeSettlesFirst) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
+    const Frame plain = frame(Ethernet{} / v4() / UDP{});
+    set(udp, {});
+    loaded_->programs().heartbeat.tell_change();
+    EXPECT_EQ(loaded_->run(On::tc, plain).action, TC_ACT_UNSPEC);
+    EXPECT_EQ(loaded_->programs().flows.lookup(udp)->generation, 0U);
+    ::usleep(80000);
+    loaded_->programs().heartbeat.beat();
+    EXPECT_EQ(loaded_->run(On::tc, plain).action, TC_ACT_UNSPEC);
+    EXPECT_EQ(loaded_->programs().flows.lookup(udp)->generation, 1U);
+}
+
+}  // namespace
+}  // namespace underpass::test
