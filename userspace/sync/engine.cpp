@@ -379,7 +379,7 @@ void Engine::on_tick(Clock::time_point now) {
     if (redump_at_ && now >= *redump_at_) resync_due_ = true;
     on_events();
     if (now >= next_audit_) audit(now);
-    forget_idle_flows();
+    if (flow_cursor_ || now >= next_flows_) forget_idle_flows(now);
     if (now >= next_restore_) {
         next_restore_ = now + kAudit;
         restore_distrusted();
@@ -463,17 +463,18 @@ void Engine::restore_distrusted() {
     write(operations);
 }
 
-// Some of them each tick. Whoever is erased while a frame of it comes begins anew: that costs speed, no frame.
-void Engine::forget_idle_flows() {
+// A round through all of them is begun once in a while, and takes some ticks where they are many. Whoever is erased
+// while a frame of it comes begins anew: that costs speed, no frame.
+void Engine::forget_idle_flows(Clock::time_point now) {
     constexpr std::size_t kLeast = 4096, kTicksPerRound = 100;
-    const std::uint64_t now = Heartbeat::now_ns();
-    const auto some = programs_.flows.next_entries(
-        flow_cursor_, std::max<std::size_t>(kLeast, programs_.flows_size / kTicksPerRound));
+    if (!flow_cursor_) next_flows_ = now + kAudit;
+    const std::uint64_t now_ns = Heartbeat::now_ns();
+    const std::size_t at_once = std::max<std::size_t>(kLeast, programs_.flows_size / kTicksPerRound);
+    const auto some = programs_.flows.next_entries(flow_cursor_, at_once);
     for (const auto& [key, flow] : some)
-        if (flow.asked_ns + FLOW_FORGET_NS < now) programs_.flows.erase(key);
+        if (flow.asked_ns + FLOW_FORGET_NS < now_ns) programs_.flows.erase(key);
     flows_seen_ += some.size();
-    if (flow_cursor_) return;
-    flow_count_ = std::exchange(flows_seen_, 0);
+    if (!flow_cursor_) flow_count_ = std::exchange(flows_seen_, 0);
 }
 
 void Engine::take_down() {

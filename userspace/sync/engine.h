@@ -87,7 +87,7 @@ private:
     void write_pending();
     void restore_distrusted();
     void audit(Clock::time_point now);
-    void forget_idle_flows();
+    void forget_idle_flows(Clock::time_point now);
     std::set<Ifindex> devices() const;
     std::uint64_t moved_sources() const;
 
@@ -119,6 +119,7 @@ private:
     Clock::time_point next_audit_;
     Ifindex audited_ = Ifindex::none;  // the last that was looked at
     Clock::time_point next_restore_;
+    Clock::time_point next_flows_;
     MapCursor flow_cursor_;
     std::size_t flows_seen_ = 0;  // in this round of the cursor
     std::size_t flow_count_ = 0;  // in the round before
