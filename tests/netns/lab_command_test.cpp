@@ -132,6 +132,13 @@ TEST_F(LabCommandTest, ALabOfAnotherFileStays) {
     expect_refused({"up", "isolated", "--name", name, "--accelerate", "tc"}, kFailed, {"is up already"});
     EXPECT_EQ(spaces_of(name), spaces);
     EXPECT_TRUE(lab_json({"test", name}).at("ok").get<bool>());
+    // A command's words are its own, in their order, whether or not `--` is before them.
+    for (const std::vector<std::string>& mark : {std::vector<std::string>{"--"}, {}}) {
+        std::vector<std::string> words = {"exec", name + ".a"};
+        words.insert(words.end(), mark.begin(), mark.end());
+        words.insert(words.end(), {"printf", "<%s>", "-n", "two", "--", "--help", "-c"});
+        EXPECT_EQ(lab(words).out, "<-n><two><--><--help><-c>");
+    }
     const Finished nothing = lab({"exec", name + ".nowhere", "--", "true"});
     EXPECT_EQ(nothing.status, kFailed) << nothing.text();
     lab_ok({"down", name});

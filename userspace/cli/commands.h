@@ -15,4 +15,8 @@ void add_flows(CLI::App& app);
 void add_run(CLI::App& app);
 void add_lab(CLI::App& app);
 
+// Words of a command line, with a `--` behind the node of `lab exec` where it was forgotten: all behind it is the
+// command's, in its order.
+std::vector<std::string> mark_command(std::vector<std::string> words);
+
 }  // namespace underpass

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <memory>
@@ -72,12 +73,18 @@ void add_lab_exec(CLI::App& lab) {
         "shell,\n"
         "without input, for an hour at most; its output comes at the end.\n\n"
         "Examples:\n  underpass lab exec a -- ping -c 3 10.13.0.2\n  underpass lab exec nat.host -- underpass status");
-    // Options behind the command are the command's, also where `--` was forgotten.
-    command->prefix_command();
-    command->callback([options, command] {
-        for (const std::string& word : command->remaining()) options->command.push_back(word);
-        lab_exec(*options);
-    });
+    command->allow_extras();  // the `--` itself
+    command->callback([options] { lab_exec(*options); });
+}
+
+std::vector<std::string> mark_command(std::vector<std::string> words) {
+    if (words.size() < 2 || words[0] != "lab" || words[1] != "exec") return words;
+    const auto node =
+        std::find_if(words.begin() + 2, words.end(), [](const auto& word) { return !word.starts_with('-'); });
+    if (std::distance(node, words.end()) < 2 || node[1] == "--") return words;
+    const bool asks = node[1] == "--help" || node[1] == "-h";
+    if (!asks) words.insert(node + 1, "--");
+    return words;
 }
 
 }  // namespace underpass

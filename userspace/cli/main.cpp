@@ -2,9 +2,12 @@
 // underpass: the command line. Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. The one place that catches.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
 #include "lab/interrupt.h"
@@ -69,7 +72,9 @@ int main(int argc, char** argv) {
     underpass::add_run(app);
     underpass::add_lab(app);
     try {
-        app.parse(argc, argv);
+        std::vector<std::string> words = underpass::mark_command({argv + 1, argv + argc});
+        std::reverse(words.begin(), words.end());  // as CLI11 wants them
+        app.parse(std::move(words));
         return 0;
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == 0) return app.exit(error);
