@@ -119,7 +119,7 @@ class BadWordsTest : public BadInputTest {};
 
 TEST_F(BadWordsTest, WrongWords) {
     const lab::Namespace& host = make("host");
-    expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, run or lab", "--help"});
+    expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, flows, run or lab", "--help"});
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
     expect_refused_words(host, {"--frob"}, kWrongUse, {"--frob", "underpass --help"});
     expect_refused_words(host, {"up"}, kWrongUse, {"name a bridge", "--all", "underpass check"});

@@ -3,9 +3,9 @@
 // Underpass on XDP. Frames out, in their order at each port, and the FDB in the end must be the same.
 //
 //   UNDERPASS_SEED=N    which lives; a random one otherwise, and printed
-//   UNDERPASS_CASES=N   how many (500; fewer where the machine is emulated)
+//   UNDERPASS_CASES=N   how many, however long they take; else as many as the time allows
+//   UNDERPASS_SECONDS=N that time
 //   UNDERPASS_CASE=N    this one of the seed alone
-//   UNDERPASS_SECONDS=N how long at most, for those with VLANs (240): as many of 2,000 as that allows
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/if_ether.h>
@@ -29,6 +29,8 @@
 namespace underpass::test {
 
 namespace {
+
+using namespace std::chrono_literals;
 
 std::optional<std::uint64_t> environment(const char* name) {
     const char* value = std::getenv(name);
@@ -191,10 +193,13 @@ private:
 
 class DifferentialTest : public TestNet {};
 
-// As many as `count`, or as the time allows if there is a limit.
-void compare_lives(Net& net, Scenario (*make)(std::uint64_t), std::uint64_t count,
-                   std::optional<std::chrono::seconds> limit) {
+// `most` of them, or as many as the time allows.
+void compare_lives(Net& net, Scenario (*make)(std::uint64_t), std::uint64_t most, std::chrono::seconds time) {
     const std::uint64_t seed = environment("UNDERPASS_SEED").value_or(std::random_device()());
+    const auto wanted = environment("UNDERPASS_CASES");
+    const std::uint64_t count = wanted.value_or(most);
+    const std::chrono::seconds limit(
+        environment("UNDERPASS_SECONDS").value_or(static_cast<std::uint64_t>(time.count())));
     const auto only = environment("UNDERPASS_CASE");
     fmt::print("seed {}, {} cases\n", seed, only ? 1 : count);
     std::fflush(stdout);
@@ -203,7 +208,7 @@ void compare_lives(Net& net, Scenario (*make)(std::uint64_t), std::uint64_t coun
     const auto taken = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun); };
     std::size_t wrong = 0, done = 0;
     for (std::uint64_t i = only.value_or(0); i < only.value_or(count - 1) + 1; i++) {
-        if (limit && taken() > *limit) break;
+        if (!wanted && !only && taken() > limit) break;
         const std::string difference = differential.run(make(seed + i * 0x9e3779b97f4a7c15ULL));
         done++;
         if (difference.empty()) continue;
@@ -224,8 +229,7 @@ void compare_lives(Net& net, Scenario (*make)(std::uint64_t), std::uint64_t coun
 }
 
 TEST_F(DifferentialTest, SameFramesSamePortsSameFdb) {
-    const std::uint64_t count = environment("UNDERPASS_CASES").value_or(is_emulated() ? 25 : 500);
-    compare_lives(net(), make_scenario, count, std::nullopt);
+    compare_lives(net(), make_scenario, is_emulated() ? 25 : 500, 180s);
 }
 
 // Where a kernel has no such thing there is nothing to compare.
@@ -243,14 +247,11 @@ std::string missing(const lab::Namespace& where) {
 
 TEST_F(DifferentialTest, VlansSameFramesSamePortsSameFdb) {
     if (const std::string why = missing(make("probe")); !why.empty()) GTEST_SKIP() << why;
-    const auto count = environment("UNDERPASS_CASES");
-    const std::chrono::seconds limit(environment("UNDERPASS_SECONDS").value_or(240));
-    compare_lives(net(), make_vlan_scenario, count.value_or(2000), count ? std::nullopt : std::optional(limit));
+    compare_lives(net(), make_vlan_scenario, 2000, 240s);
 }
 
 TEST_F(DifferentialTest, RoutedSameFramesSamePorts) {
-    const std::uint64_t count = environment("UNDERPASS_CASES").value_or(is_emulated() ? 1 : 40);
-    compare_lives(net(), make_route_scenario, count, std::nullopt);
+    compare_lives(net(), make_route_scenario, is_emulated() ? 1 : 40, 90s);
 }
 
 }  // namespace

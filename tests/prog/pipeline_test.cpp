@@ -98,7 +98,8 @@ TEST(Coverage, EveryReasonIsReachedOnBothHooks) {
         std::set<std::uint32_t> reached = reached_elsewhere();
         for (const auto& each : all_cases())
             if (each.runs_on(hook)) reached.insert(each.reason_on(hook));
-        for (std::uint32_t reason = 0; reason < REASON_COUNT; reason++)
+        // Those of routing are reached in route_test.cpp.
+        for (std::uint32_t reason = 0; reason < REASON_ROUTED; reason++)
             EXPECT_TRUE(reached.contains(reason))
                 << "no case on " << (hook == On::tc ? "TC" : "XDP") << " ends as " << reason_name(reason);
     }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <memory>
 
@@ -320,6 +321,9 @@ TEST_F(Route, IsTheKernelsToRoute) {
         SCOPED_TRACE(row.what);
         for (const On hook : {On::tc, On::xdp}) expect_passed(hook, row.key, row.frame, row.facts, row.why);
     }
+    for (std::uint32_t reason = REASON_ROUTED + 1; reason < REASON_COUNT; reason++)
+        EXPECT_TRUE(std::ranges::any_of(rows, [reason](const Row& row) { return row.why == reason; }))
+            << "no row ends as " << reason_name(reason);
 }
 
 // What XDP leaves to TC: frames just behind one that was passed, and what no redirect reaches.
