@@ -94,7 +94,7 @@ Json flow_json(const flow_key& key, const flow& flow, std::uint64_t now) {
 }
 
 std::string end_text(const Json& flow, const char* address, const char* port) {
-    const auto text = flow.at(address).get<std::string>();
+    auto text = flow.at(address).get<std::string>();
     if (!flow.contains(port)) return text;
     const bool v6 = text.find(':') != std::string::npos;
     return fmt::format("{}:{}", v6 ? "[" + text + "]" : text, flow.at(port).get<int>());
