@@ -77,7 +77,7 @@ private:
             if (i > 0 && chance(20)) make_odd(ip);
             Stack frame = Ethernet{.destination = router, .source = far_mac(from)} / ip / payload;
             if (std::holds_alternative<UDP>(payload) || std::holds_alternative<TCP>(payload))
-                frame = frame / Payload{sizes_[below(sizes_.size())]};
+                frame = frame / Payload{kSizes[below(kSizes.size())]};
             if (chance(50)) frame = frame / PadTo{60};
             Frame bytes = frame;
             if (chance(3)) bytes.resize(std::max<std::size_t>(14, bytes.size() - below(30)));
@@ -206,7 +206,7 @@ private:
     std::mt19937_64 random_;
     Scenario scenario_;
     std::vector<std::string> undo_;
-    static constexpr std::array<std::size_t, 6> sizes_ = {0, 1, 18, 100, 1000, 1472};
+    static constexpr std::array<std::size_t, 6> kSizes = {0, 1, 18, 100, 1000, 1472};
 };
 
 }  // namespace
