@@ -10,10 +10,9 @@
 #define HEARTBEAT_TIMEOUT_NS 1000000000ULL
 
 struct control {
-	__u64 beat_ns; /* CLOCK_MONOTONIC_COARSE of the last beat; 0: do not believe the maps */
-	__u32 abi;     /* UNDERPASS_ABI of the daemon that made the maps */
-	__u32
-	    generation; /* of what routing depends on; a flow that was seen to be routed under another is asked anew */
+	__u64 beat_ns;    /* CLOCK_MONOTONIC_COARSE of the last beat; 0: do not believe the maps */
+	__u32 abi;        /* UNDERPASS_ABI of the daemon that made the maps */
+	__u32 generation; /* of what routing depends on: flows that were seen under another are asked about anew */
 	__u64 changed_ns; /* CLOCK_MONOTONIC_COARSE of its last change */
 };
 UNDERPASS_SIZE(struct control, 24);

@@ -27,7 +27,7 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 	if (!entry->shown_ns && !(entry->flags & FDB_STICKY))
 		return pass(pkt, REASON_DESTINATION_UNCONFIRMED);
 	pkt->egress_slot = entry->slot;
-	if (pkt->egress_slot == pkt->ingress_slot && !pkt->routed)
+	if (pkt->egress_slot == pkt->ingress_slot)
 		return pass(pkt, REASON_SAME_PORT);
 	pkt->egress = bpf_map_lookup_elem(&devices, &pkt->egress_slot);
 	if (!pkt->egress || pkt->egress->bridge != pkt->bridge)

@@ -147,6 +147,9 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	pkt->flow = flow;
 	if (flow->asked != flow->answered)
 		return pass(pkt, REASON_FLOW_UNANSWERED);
+	/* Back to where it came from: the kernel may tell its source of the better way. */
+	if (flow->egress == key.ifindex)
+		return pass(pkt, REASON_ROUTE_EXCEPTION);
 	/* Frames that were passed may still wait behind this hook. */
 	if (!CTX_LAST_HOOK && pkt->now_ns - flow->asked_ns < OVERTAKING_NS)
 		return pass(pkt, REASON_FLOW_ASKED);

@@ -44,4 +44,11 @@ Ran run_tc(int program, const Frame& frame, Ifindex ingress, const Gso& gso) {
     return test_run(program, frame, &context, sizeof(context));
 }
 
+Ran run_tc_egress(int program, const Frame& frame, Ifindex egress, Ifindex came_in_by) {
+    __sk_buff context = {};
+    context.ifindex = number(egress);
+    context.ingress_ifindex = number(came_in_by);
+    return test_run(program, frame, &context, sizeof(context));
+}
+
 }  // namespace underpass::test

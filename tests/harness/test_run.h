@@ -26,5 +26,7 @@ struct Gso {
 // XDP: the device must have an XDP program attached (else it has no receive queue that one could come in by).
 Ran run_xdp(int program, const Frame& frame, Ifindex ingress);
 Ran run_tc(int program, const Frame& frame, Ifindex ingress, const Gso& gso = {});
+// A frame that leaves by `egress`, and was received by `came_in_by`; none: the host's own.
+Ran run_tc_egress(int program, const Frame& frame, Ifindex egress, Ifindex came_in_by);
 
 }  // namespace underpass::test

@@ -19,9 +19,8 @@
 #include "lab/link.h"
 #include "lab/network.h"
 #include "lab/spec.h"
-#include "loader/map.h"
+#include "loader/attach.h"
 #include "loader/pin.h"
-#include "maps/flow.h"
 #include "sync/control.h"
 #include "sync/state.h"
 #include "trial.h"
@@ -354,6 +353,9 @@ TEST_P(RouteStreamTest, WhatForbidsItIsObeyed) {
     expect_obeyed("sysctl -q -w net.ipv4.ip_forward=0", "sysctl -q -w net.ipv4.ip_forward=1", milliseconds(100));
     expect_obeyed("ip route replace blackhole 10.0.0.2", "ip route replace 10.0.0.2 dev up", milliseconds(50));
     expect_obeyed("ip rule add from 10.0.0.1 prohibit", "ip rule del from 10.0.0.1 prohibit", milliseconds(50));
+    if (run(*router_, {"ip", "xfrm", "policy", "list"}).ok())
+        expect_obeyed("ip xfrm policy add src 10.0.0.1 dst 10.0.0.2 dir fwd action block", "ip xfrm policy flush",
+                      milliseconds(100));
     expect_obeyed("ip addr add 10.0.0.2/32 dev br0", "ip addr del 10.0.0.2/32 dev br0", milliseconds(100));
     expect_obeyed("ip route replace 10.0.0.1 dev up; sysctl -q -w net.ipv4.conf.br0.rp_filter=1",
                   "sysctl -q -w net.ipv4.conf.br0.rp_filter=0; ip route replace 10.0.0.1 dev br0", milliseconds(100));
@@ -412,9 +414,31 @@ TEST_P(RouteStreamTest, KilledAndStartedAgain) {
     EXPECT_EQ(run(*router_, {"tc", "qdisc", "show", "dev", "br0", "clsact"}).out, "");
 }
 
-const auto hook_name = [](const auto& info) { return std::string(info.param); };
-INSTANTIATE_TEST_SUITE_P(Hooks, RouteTest, ::testing::Values("tc", "xdp"), hook_name);
-INSTANTIATE_TEST_SUITE_P(Hooks, RouteStreamTest, ::testing::Values("tc", "xdp"), hook_name);
+// What a daemon that is gone had put at the egress goes with `down`, too.
+TEST_P(RouteStreamTest, NothingIsLeftAfterACrash) {
+    const auto left = [this](const char* device) {
+        return run(*router_, {"tc", "filter", "show", "dev", device, "egress"}).out +
+               run(*router_, {"tc", "qdisc", "show", "dev", device, "clsact"}).out;
+    };
+    ::kill(ask("status").at("daemon").at("pid").get<pid_t>(), SIGKILL);
+    std::this_thread::sleep_for(milliseconds(100));
+    EXPECT_TRUE(router_->run([] {
+        const auto pins = PinDirectory::of_this_namespace();
+        return pins.open("tc-egress-" + std::to_string(number(lab::ifindex("br0")))).has_value() || tcx_answer() != 0;
+    })) << "or nothing is shown";
+    const Finished down = underpass(*router_, {"down"});
+    EXPECT_TRUE(down.ok()) << down.text();
+    for (const char* device : {"br0", "up"}) EXPECT_EQ(left(device), "");
+    router_->run([] {
+        for (const char* device : {"br0", "up"})
+            for (const bool ingress : {true, false})
+                EXPECT_TRUE(tcx_programs(number(lab::ifindex(device)), ingress).empty()) << device;
+    });
+}
+
+const auto kHookName = [](const auto& info) { return std::string(info.param); };
+INSTANTIATE_TEST_SUITE_P(Hooks, RouteTest, ::testing::Values("tc", "xdp"), kHookName);
+INSTANTIATE_TEST_SUITE_P(Hooks, RouteStreamTest, ::testing::Values("tc", "xdp"), kHookName);
 
 }  // namespace
 

@@ -207,6 +207,11 @@ Ran LoadedPrograms::run(On hook, const Frame& frame, const Gso& gso) const {
                            : run_tc(programs_.tc_fd(), frame, in_, gso);
 }
 
+Ran LoadedPrograms::run_witness(const Frame& frame, Ifindex egress, Ifindex came_in_by) const {
+    const lab::Inside inside(where_);
+    return run_tc_egress(programs_.witness_fd(), frame, egress, came_in_by);
+}
+
 std::map<Host, Known> LoadedPrograms::fdb() const {
     std::map<Host, Known> result;
     const std::uint64_t now = now_ns();

@@ -51,6 +51,8 @@ public:
     // On top of what set() wrote: the device in that slot is found by its number, and has the router's address.
     void set_router(std::uint32_t slot, const MacAddr& address) const;
     Ran run(On hook, const Frame& frame, const Gso& gso = {}) const;
+    // By the witness, at the egress of `egress`.
+    Ran run_witness(const Frame& frame, Ifindex egress, Ifindex came_in_by) const;
     // The FDB of kBridge, read back.
     std::map<Host, Known> fdb() const;
     Counted counted() const;

@@ -39,6 +39,7 @@ struct FlowFacts {
     std::uint32_t asked = 1, answered = 1;
     std::chrono::nanoseconds asked_ago = 200ms;
     std::optional<MacAddr> next_hop = std::nullopt;  // that the kernel was seen to use
+    bool back = false;                               // it was seen to leave by the device that it came in by
     std::uint32_t in_flags = kRouted, out_flags = kRouted;
     bool out_takes_xdp = true;
 };
@@ -122,7 +123,7 @@ protected:
         entry.generation = 0U - facts.behind;
         entry.asked = facts.asked;
         entry.answered = facts.answered;
-        entry.egress = number(out_);
+        entry.egress = number(facts.back ? loaded_->in() : out_);
         const MacAddr next = facts.next_hop.value_or(kNextHop);
         std::copy(next.bytes.begin(), next.bytes.end(), entry.destination);
         std::copy(out_mac_.bytes.begin(), out_mac_.bytes.end(), entry.source);
@@ -230,6 +231,7 @@ TEST_F(Route, IsTheKernelsToRoute) {
         {"more have come out than went in", udp, plain, {.answered = 2}, REASON_FLOW_UNANSWERED},
         {"none has come out", udp, plain, {.answered = 0}, REASON_FLOW_UNANSWERED},
         {"another next hop", udp, plain, {.next_hop = kStranger}, REASON_ROUTE_CHANGED},
+        {"back by the way it came in", udp, plain, {.back = true}, REASON_ROUTE_EXCEPTION},
         {"the way out is not ready",
          udp,
          plain,
@@ -370,6 +372,53 @@ TEST_F(Route, AskingIsWrittenDown) {
     loaded_->run(On::tc, plain);
     EXPECT_EQ(flows.lookup(udp)->generation, 0U);
     EXPECT_EQ(flows.lookup(udp)->answered, 0U);
+}
+
+// The witness: what leaves is written down for the flow that it is of.
+TEST_F(Route, WitnessWritesDownWhatLeaves) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
+    const auto& flows = loaded_->programs().flows;
+    const Frame leaves = routed(Ethernet{} / v4(63) / UDP{});
+    const auto see = [&](const Frame& frame, bool own = false) {
+        const Ran ran = loaded_->run_witness(frame, out_, own ? Ifindex::none : loaded_->in());
+        EXPECT_EQ(ran.action, TC_ACT_UNSPEC);
+        EXPECT_EQ(difference(frame, ran.frame), "");
+        return flows.lookup(udp);
+    };
+    const auto next_hop = [](const flow& entry) {
+        MacAddr mac;
+        std::copy(std::begin(entry.destination), std::end(entry.destination), mac.bytes.begin());
+        return mac;
+    };
+
+    set(udp, {.known = false});
+    EXPECT_FALSE(see(leaves)) << "nobody has asked";
+
+    set(udp, {.known = false});
+    loaded_->run(On::tc, frame(Ethernet{} / v4() / UDP{}));
+    EXPECT_EQ(see(leaves, true)->answered, 0U) << "the host's own frame answers nothing";
+    const auto first = see(leaves);
+    EXPECT_EQ(first->answered, 1U);
+    EXPECT_EQ(first->egress, number(out_));
+    EXPECT_EQ(next_hop(*first), kNextHop);
+    EXPECT_EQ(see(leaves)->answered, 2U);
+
+    // Another generation: it was asked before a change.
+    set(udp, {.behind = 1, .answered = 0});
+    EXPECT_EQ(see(leaves)->answered, 0U);
+
+    // To another next hop: not while frames go the way that is written down.
+    Frame elsewhere = leaves;
+    std::copy(kStranger.bytes.begin(), kStranger.bytes.end(), elsewhere.begin());
+    set(udp, {});
+    const auto doubted = see(elsewhere);
+    EXPECT_NE(doubted->generation, 0U);
+    EXPECT_EQ(next_hop(*doubted), kNextHop);
+    set(udp, {.asked = 1, .answered = 0});
+    const auto moved = see(elsewhere);
+    EXPECT_EQ(moved->generation, 0U);
+    EXPECT_EQ(moved->answered, 1U);
+    EXPECT_EQ(next_hop(*moved), kStranger);
 }
 
 // After a change nothing is asked for a while.

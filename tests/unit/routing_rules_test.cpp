@@ -61,7 +61,7 @@ TEST(RoutingRules, BridgeAndUplink) {
     EXPECT_EQ(record.out, number(kUplink));
     EXPECT_EQ(record.bridge, 0U);
     EXPECT_EQ(record.max_len, 1518U);
-    EXPECT_EQ(record.flags & ~DEVICE_VLAN_UPPERS, kGoesBothWays);
+    EXPECT_EQ(record.flags & ~std::uint32_t{DEVICE_VLAN_UPPERS}, kGoesBothWays);
     const MacAddr& own = host.links.at(kUplink).mac;
     EXPECT_TRUE(std::equal(own.bytes.begin(), own.bytes.end(), record.mac));
     // NICs of both: each can reach the other.

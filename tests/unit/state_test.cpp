@@ -41,6 +41,7 @@ State full_state() {
                                   .xdp = XdpMethod::dispatcher,
                                   .features_off = {"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"}};
     state.attached[Ifindex{8}] = {.tc = TcMethod::tcx, .xdp = XdpMethod::single};
+    state.attached[Ifindex{6}] = {.features_off = {"rx-vlan-hw-parse"}};  // told before anything is attached
     state.attached[Ifindex{9}] = {.tc = std::nullopt, .witness = TcMethod::clsact};
     state.attached[Ifindex{0xffffffff}] = {.tc = TcMethod::tcx, .xdp = std::nullopt};
     return state;
@@ -114,7 +115,8 @@ TEST_F(StateFile, Damaged) {
              std::string(R"({"bridges":{},"except":"br0","attached":[]})"),
              std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":"7","tc":"tcx"}]})"),
              std::string(R"({"bridges":{},"except":[],"attached":[{"tc":"tcx"}]})"),
-             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7}]})"),
+             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7,"tc":"frob"}]})"),
+             std::string(R"({"bridges":{},"except":[],"attached":[{"ifindex":7,"witness":1}]})"),
          }) {
         SCOPED_TRACE(text);
         write(text);

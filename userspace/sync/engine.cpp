@@ -338,13 +338,13 @@ void Engine::detach_unwanted() {
             attached.witness.reset();
             witness_current_.erase(index);
         }
-        if (attached.tc && device == wanted.end()) {
+        if (device == wanted.end() && (attached.tc || !attached.witness)) {
             stripping_.erase(index);
             detach_tc(pins_, number(index), TcPoint::ingress, is_alone(host(), index));
             attached.tc.reset();
             tc_current_.erase(index);
         }
-        if (attached.tc || attached.witness) continue;
+        if (device != wanted.end() || witnesses.contains(index)) continue;
         failures_.erase(index);
         state_.attached.erase(here);
     }
@@ -392,8 +392,8 @@ void Engine::on_tick(Clock::time_point now) {
 void Engine::audit(Clock::time_point now) {
     std::set<Ifindex> ports;
     for (const auto& [index, bridge] : plan_) {
+        ports.insert(index);
         for (const PortPlan& port : bridge.ports) ports.insert({port.index, port.below});
-        if (bridge.routes()) ports.insert(index);
     }
     const std::size_t ticks = kAudit / kTick;
     const std::size_t at_once = (ports.size() + ticks - 1) / ticks;

@@ -26,6 +26,12 @@ HookChoice hook_choice(const Json& value) {
     throw std::runtime_error("unknown hook " + value.dump());
 }
 
+TcMethod tc_method(const Json& value) {
+    for (const TcMethod method : {TcMethod::tcx, TcMethod::clsact})
+        if (value == name(method)) return method;
+    throw std::runtime_error("unknown way to attach a TC program " + value.dump());
+}
+
 Json to_json(const State& state) {
     Json json;
     json["bridges"] = Json::object();
@@ -54,13 +60,9 @@ State from_json(const Json& json) {
     if (json.contains("rxvlan_off")) state.selection.rxvlan_off = json.at("rxvlan_off").get<bool>();
     for (const Json& entry : json.at("attached")) {
         Attached attached;
-        const auto method = [&entry](const char* key) -> std::optional<TcMethod> {
-            if (!entry.contains(key)) return std::nullopt;
-            return entry.at(key) == name(TcMethod::tcx) ? TcMethod::tcx : TcMethod::clsact;
-        };
-        attached.tc = method("tc");
-        attached.witness = method("witness");
-        if (!attached.tc && !attached.witness) throw std::runtime_error("a device with nothing attached");
+        // Neither is there while the device is only told to leave its tags, or where the kernel refused the program.
+        if (entry.contains("tc")) attached.tc = tc_method(entry.at("tc"));
+        if (entry.contains("witness")) attached.witness = tc_method(entry.at("witness"));
         if (entry.contains("xdp"))
             attached.xdp = entry.at("xdp") == name(XdpMethod::single) ? XdpMethod::single : XdpMethod::dispatcher;
         if (entry.contains("features_off"))
