@@ -29,4 +29,15 @@ static __always_inline __u16 csum_of_lower_ttl(__u16 check)
 	return sum + (sum >= 0xffff);
 }
 
+/* A checksum after one 32-bit word of what it is of has changed (RFC 1624, equation 3). */
+static __always_inline __u16 csum_of_changed(__u16 check, __u32 from, __u32 to)
+{
+	__u32 sum = (__u16)~check;
+
+	sum += (~from & 0xffff) + (~from >> 16) + (to & 0xffff) + (to >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
 #endif

@@ -98,4 +98,10 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
+/* To the daemon: flows whose connection it is to prepare. What does not fit is asked for again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, REQUESTS_SIZE);
+} requests SEC(".maps");
+
 #endif

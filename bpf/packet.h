@@ -53,6 +53,9 @@ struct packet {
 
 	struct flow *flow; /* of a frame that is for the router, and that the kernel was asked about */
 	bool routed;       /* ... and leaves by the flow's way: the MACs above are the next hop's and the router's */
+	bool connection;   /* ... one that conntrack has */
+	bool translated;   /* ... with the addresses and ports of flow->out */
+	__u8 transport;    /* IP protocol */
 	__u32 hop;         /* the four bytes with the TTL, or the hop limit, as they are to be */
 	__u32 trim;        /* bytes behind the packet, which a router does not send on */
 	__u8 tos;          /* IPv4 TOS or IPv6 traffic class, without ECN */

@@ -9,6 +9,7 @@
 #include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
 
+#include "bpf/connection.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
 
@@ -27,28 +28,73 @@ static __always_inline bool flow_of_frame(ctx_t *ctx, struct flow_key *key)
 	return false;
 }
 
+/* The key as the packet came in, from how it leaves: the other direction of what answers it. False where rules see it
+ * and conntrack does not know it. */
+static __always_inline bool key_before_translation(ctx_t *ctx, struct flow_key *key)
+{
+	struct nf_conn *connection;
+	bool reply;
+
+	if (!has_conntrack)
+		return false;
+	connection = connection_find(ctx, key, true, &reply);
+	if (!connection)
+		return false;
+	connection_tuple(connection, !reply, key);
+	bpf_ct_release(connection);
+	return true;
+}
+
+static __always_inline bool same_ends(const struct flow_ends *a, const struct flow_ends *b)
+{
+	return same_words(a->source, b->source) && same_words(a->destination, b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port;
+}
+
+static __always_inline void set_ends(struct flow_ends *ends, const struct flow_key *key)
+{
+	__builtin_memcpy(ends->source, key->source, sizeof(ends->source));
+	__builtin_memcpy(ends->destination, key->destination, sizeof(ends->destination));
+	ends->source_port = key->source_port;
+	ends->destination_port = key->destination_port;
+}
+
 static __always_inline void witness(ctx_t *ctx)
 {
 	/* The device that it was routed from: a bridge, where it came in by a port. */
 	struct flow_key key = {.ifindex = ctx->ingress_ifindex};
 	__u32 zero = 0;
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+	struct flow_ends in = {}, out = {};
 	struct flow *flow;
 	struct ethhdr eth;
 
 	if (!now || !flow_of_frame(ctx, &key) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
 		return;
+	set_ends(&out, &key);
+	if (is_tracked(now, &key)) {
+		if (!key_before_translation(ctx, &key))
+			return;
+		set_ends(&in, &key);
+		if (!same_ends(&in, &out)) {
+			/* IPv6 packets that are translated stay the kernel's. */
+			if (key.family != FLOW_AF_INET)
+				return;
+			out.flags = FLOW_TRANSLATED;
+		}
+	}
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow || flow->generation != now->generation)
 		return;
 	if (flow->egress != ctx->ifindex || !same_address(flow->destination, eth.h_dest) ||
-	    !same_address(flow->source, eth.h_source)) {
+	    !same_address(flow->source, eth.h_source) || flow->out.flags != out.flags || !same_ends(&flow->out, &out)) {
 		/* Frames may be going the way that is written here: another is written once none do. */
 		if (flow->asked == flow->answered) {
 			flow->generation--;
 			return;
 		}
 		flow->egress = ctx->ifindex;
+		flow->out = out;
 		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
 		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
 	}

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <limits>
 #include <map>
@@ -15,6 +16,7 @@
 #include "bpf/xdp_ingress.skel.h"
 #include "loader/error.h"
 #include "loader/log.h"
+#include "loader/probe.h"
 
 namespace underpass {
 
@@ -40,6 +42,7 @@ std::map<std::string, Fd> adoptable(const PinDirectory& pins, const bpf_object* 
     std::map<std::string, Fd> found;
     const bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object) {
+        if (bpf_map__is_internal(map)) continue;
         auto fd = pins.open(bpf_map__name(map));
         if (!fd || !same_shape(fd->get(), map)) return {};
         found.emplace(bpf_map__name(map), std::move(*fd));
@@ -58,6 +61,16 @@ Fd duplicate(int fd) {
     Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!copy) throw_errno(errno, "duplicate a map's descriptor");
     return copy;
+}
+
+// Sets has_conntrack (bpf/connection.h), the one constant that the programs have.
+void let_find_connections(bpf_object* object, bool find) {
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        if (!bpf_map__is_internal(map)) continue;
+        if (const int result = bpf_map__set_initial_value(map, &find, sizeof(find)); result != 0)
+            throw_errno(result, "tell the programs whether there is conntrack");
+    }
 }
 
 [[noreturn]] void throw_load_error(int result, const char* program, const QuietLibraries& libraries) {
@@ -99,6 +112,10 @@ void Heartbeat::tell_change() {
     __atomic_add_fetch(&control_->generation, 1, __ATOMIC_RELEASE);
 }
 
+bool Heartbeat::set_tracked(std::uint32_t flags) {
+    return __atomic_exchange_n(&control_->flags, flags, __ATOMIC_RELEASE) != flags;
+}
+
 void Heartbeat::distrust() {
     __atomic_store_n(&control_->beat_ns, std::uint64_t{0}, __ATOMIC_RELEASE);
 }
@@ -110,7 +127,33 @@ std::uint64_t Heartbeat::age_ns() const {
     return now > beat ? now - beat : 0;
 }
 
-Programs::Programs(BpfObject tc, bool adopted)
+Requests::Requests(int map_fd) : taken_(std::make_unique<std::vector<flow_request>>()) {
+    const auto take = [](void* taken, void* data, std::size_t size) {
+        flow_request request;
+        if (size != sizeof(request)) return 0;
+        std::memcpy(&request, data, sizeof(request));
+        static_cast<std::vector<flow_request>*>(taken)->push_back(request);
+        return 0;
+    };
+    buffer_.reset(ring_buffer__new(map_fd, take, taken_.get(), nullptr));
+    if (!buffer_) throw_errno(errno, "listen to the programs' requests");
+}
+
+void Requests::Close::operator()(ring_buffer* buffer) const noexcept {
+    ring_buffer__free(buffer);
+}
+
+int Requests::fd() const {
+    return ring_buffer__epoll_fd(buffer_.get());
+}
+
+std::vector<flow_request> Requests::take() {
+    taken_->clear();
+    ring_buffer__consume(buffer_.get());
+    return std::exchange(*taken_, {});
+}
+
+Programs::Programs(BpfObject tc, bool adopted, bool find_connections)
     : device_index(duplicate(map_fd(tc.get(), MAP_DEVICE_INDEX))),
       devices(duplicate(map_fd(tc.get(), MAP_DEVICES))),
       fdb(duplicate(map_fd(tc.get(), MAP_FDB))),
@@ -120,11 +163,13 @@ Programs::Programs(BpfObject tc, bool adopted)
       vlan_uppers(duplicate(map_fd(tc.get(), MAP_VLAN_UPPERS))),
       vlan_counters(duplicate(map_fd(tc.get(), MAP_VLAN_COUNTERS))),
       flows(duplicate(map_fd(tc.get(), MAP_FLOWS))),
+      requests(map_fd(tc.get(), MAP_REQUESTS)),
       fdb_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FDB))),
       flows_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FLOWS))),
       heartbeat(map_fd(tc.get(), MAP_CONTROL)),
       tc_(std::move(tc)),
-      adopted_(adopted) {}
+      adopted_(adopted),
+      find_connections_(find_connections) {}
 
 Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     const QuietLibraries quiet;
@@ -135,6 +180,8 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
         if (const int result = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries);
             result != 0)
             throw_errno(result, std::string("set the size of the map ") + map);
+    const bool find_connections = probe_conntrack().present;
+    let_find_connections(tc.get(), find_connections);
     const auto maps = adoptable(pins, tc.get());
     for (const auto& [name, fd] : maps) {
         const int result = bpf_map__reuse_fd(bpf_object__find_map_by_name(tc.get(), name.c_str()), fd.get());
@@ -142,17 +189,18 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     }
     if (const int result = bpf_object__load(tc.get()); result != 0) throw_load_error(result, PROGRAM_TC, quiet);
     if (maps.empty()) {
-        const control record = {.beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0};
+        const control record = {.beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .reserved = 0};
         const std::uint32_t zero = 0;
         if (const int result = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); result != 0)
             throw_errno(result, "write the map " MAP_CONTROL);
     }
-    return Programs(std::move(tc), !maps.empty());
+    return Programs(std::move(tc), !maps.empty(), find_connections);
 }
 
 void Programs::pin(const PinDirectory& pins) const {
     const bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, tc_.get()) pins.pin(bpf_map__fd(map), bpf_map__name(map));
+    bpf_object__for_each_map(map, tc_.get())
+        if (!bpf_map__is_internal(map)) pins.pin(bpf_map__fd(map), bpf_map__name(map));
 }
 
 int Programs::tc_fd() const {
@@ -167,8 +215,10 @@ BpfObject Programs::open_xdp() const {
     std::size_t size = 0;
     const void* bytes = xdp_ingress__elf_bytes(&size);
     BpfObject xdp = open_elf(bytes, size, "underpass_xdp");
+    let_find_connections(xdp.get(), find_connections_);
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, xdp.get()) {
+        if (bpf_map__is_internal(map)) continue;
         if (const int result = bpf_map__reuse_fd(map, map_fd(tc_.get(), bpf_map__name(map))); result != 0)
             throw_errno(result, std::string("share the map ") + bpf_map__name(map));
     }

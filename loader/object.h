@@ -21,6 +21,7 @@
 #include "maps/vlan.h"
 
 struct bpf_object;
+struct ring_buffer;
 
 namespace underpass {
 
@@ -48,9 +49,28 @@ public:
     std::uint64_t age_ns() const;   // since the last beat; UINT64_MAX if there was none
     // What routing depends on has changed: the kernel is asked anew about every flow.
     void tell_change();
+    // Families whose routed packets rules see (enum control_flags). True if it was otherwise.
+    bool set_tracked(std::uint32_t flags);
 
 private:
     control* control_ = nullptr;
+};
+
+// What the programs ask for, in the order in which they did.
+class Requests {
+public:
+    explicit Requests(int map_fd);
+
+    int fd() const;  // readable when there are some
+    std::vector<flow_request> take();
+
+private:
+    struct Close {
+        void operator()(ring_buffer* buffer) const noexcept;
+    };
+    // libbpf calls back with its address, which stays when this moves.
+    std::unique_ptr<std::vector<flow_request>> taken_;
+    std::unique_ptr<ring_buffer, Close> buffer_;
 };
 
 class Programs {
@@ -64,6 +84,8 @@ public:
 
     // Whether the maps of an earlier daemon are in use.
     bool adopted() const { return adopted_; }
+    // Whether the programs can look connections up.
+    bool find_connections() const { return find_connections_; }
     // Makes the maps findable for the next daemon.
     void pin(const PinDirectory& pins) const;
 
@@ -81,15 +103,17 @@ public:
     Map<vlan_upper_key, std::uint32_t> vlan_uppers;
     PerCpuHash<vlan_count_key, struct vlan_counters> vlan_counters;
     Map<flow_key, flow> flows;
+    Requests requests;
     std::uint32_t fdb_size = 0;
     std::uint32_t flows_size = 0;
     Heartbeat heartbeat;
 
 private:
-    Programs(BpfObject tc, bool adopted);
+    Programs(BpfObject tc, bool adopted, bool find_connections);
 
     BpfObject tc_;
     bool adopted_;
+    bool find_connections_;
 };
 
 // Ids of all programs in the kernel with this name.

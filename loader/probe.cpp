@@ -54,11 +54,6 @@ Feature probe_dispatcher(int target) {
     return answer(probe__load(object.get()));
 }
 
-Feature probe_conntrack() {
-    Probe object = open_with({"probe_conntrack"});
-    return object ? answer(probe__load(object.get())) : answer(-errno);
-}
-
 Feature probe_live_frames(int program) {
     std::array<std::byte, ETH_ZLEN> frame{};
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_size_in = frame.size(), .repeat = 1,
@@ -74,6 +69,12 @@ Feature probe_bpf() {
         {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}}};
     const Fd program(bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_pass", "GPL", kPass.data(), kPass.size(), nullptr));
     return answer(program ? 0 : -errno);
+}
+
+Feature probe_conntrack() {
+    const QuietLibraries quiet;  // a refusal is an answer here, not something to print
+    Probe object = open_with({"probe_conntrack"});
+    return object ? answer(probe__load(object.get())) : answer(-errno);
 }
 
 KernelFeatures probe_kernel() {

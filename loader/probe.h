@@ -22,8 +22,9 @@ struct KernelFeatures {
 };
 
 KernelFeatures probe_kernel();
-// The first of them alone, which costs nothing.
+// One of them alone.
 Feature probe_bpf();
+Feature probe_conntrack();
 
 // One sentence with the way out if programs cannot be loaded here; empty if they can.
 std::string why_unusable(const Feature& bpf);

@@ -21,13 +21,14 @@
 #endif
 
 enum underpass_limits {
-	UNDERPASS_ABI = 3,
+	UNDERPASS_ABI = 4,
 	DEVICE_SLOTS = 4096,        /* devices known at once; slot 0 means "none" */
 	DEVICE_INDEX_SIZE = 65536,  /* a power of two: an ifindex is found at ifindex % DEVICE_INDEX_SIZE */
 	FDB_DEFAULT_SIZE = 131072,  /* entries; the daemon may set another size before the maps are made */
 	VLAN_UPPERS_SIZE = 16384,   /* VLAN devices that are ports */
 	VLAN_COUNTERS_SIZE = 8192,  /* pairs of a port and a VID that are counted */
 	FLOWS_DEFAULT_SIZE = 65536, /* routed flows; the daemon may set another size before the maps are made */
+	REQUESTS_SIZE = 65536,      /* bytes */
 	ETH_ADDR_LEN = 6,
 };
 
@@ -42,6 +43,7 @@ enum underpass_limits {
 #define MAP_VLAN_UPPERS "vlan_uppers"
 #define MAP_VLAN_COUNTERS "vlan_counters"
 #define MAP_FLOWS "flows"
+#define MAP_REQUESTS "requests"
 
 #define PROGRAM_XDP "underpass_xdp"
 #define PROGRAM_TC "underpass_tc"

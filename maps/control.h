@@ -9,12 +9,19 @@
 /* The daemon beats ten times in this while. After it, every frame goes the kernel's way. */
 #define HEARTBEAT_TIMEOUT_NS 1000000000ULL
 
+enum control_flags {
+	CONTROL_TRACKED_IPV4 = 1 << 0, /* rules see routed packets: only connections that the kernel has accepted go fast */
+	CONTROL_TRACKED_IPV6 = 1 << 1,
+};
+
 struct control {
 	__u64 beat_ns;    /* CLOCK_MONOTONIC_COARSE of the last beat; 0: do not believe the maps */
 	__u32 abi;        /* UNDERPASS_ABI of the daemon that made the maps */
 	__u32 generation; /* of what routing depends on: flows that were seen under another are asked about anew */
 	__u64 changed_ns; /* CLOCK_MONOTONIC_COARSE of its last change */
+	__u32 flags;      /* enum control_flags */
+	__u32 reserved;
 };
-UNDERPASS_SIZE(struct control, 24);
+UNDERPASS_SIZE(struct control, 32);
 
 #endif

@@ -16,6 +16,8 @@
 #define FLOW_CHECK_NS 8000000ULL
 /* After a change nothing is asked for this while: what was on its way in the kernel by then proves nothing. */
 #define FLOW_SETTLE_NS 50000000ULL
+/* A TCP connection is prepared for the fast path after so many frames within a pulse: short ones do not pay. */
+#define FLOW_REQUEST_FRAMES 16
 /* A flow of which no frame came for this long is forgotten by the daemon. */
 #define FLOW_FORGET_NS 5000000000ULL
 
@@ -34,6 +36,18 @@ struct flow_key {
 UNDERPASS_SIZE(struct flow_key, 44);
 UNDERPASS_KEY(struct flow_key);
 
+enum flow_flags {
+	FLOW_TRANSLATED = 1 << 0, /* it differs from what came in */
+};
+
+struct flow_ends {
+	__be32 source[4];
+	__be32 destination[4];
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 flags; /* enum flow_flags */
+};
+
 struct flow {
 	__u64 asked_ns;   /* CLOCK_MONOTONIC_COARSE of the frame that was passed to see the kernel route it */
 	__u64 checked_ns; /* ... of the last look at the route and the neighbour */
@@ -47,7 +61,18 @@ struct flow {
 	__u64 packets; /* that went without the kernel; not exact where several CPUs count */
 	__u64 bytes;
 	__u64 begun_ns; /* of its first frame */
+	__u64 unready_ns; /* of the last look that found its connection not ready */
+	struct flow_ends out; /* as it leaves */
 };
-UNDERPASS_SIZE(struct flow, 72);
+UNDERPASS_SIZE(struct flow, 120);
+
+/* What a program asks the daemon for, in the map of requests: that conntrack takes the TCP connection of this tuple to be
+ * right whatever its windows are (IP_CT_TCP_FLAG_BE_LIBERAL), since it will not see all of its packets. Once the kernel
+ * has done so, its packets go fast. */
+struct flow_request {
+	struct flow_key key;
+	__u32 reserved;
+};
+UNDERPASS_SIZE(struct flow_request, 48);
 
 #endif

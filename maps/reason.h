@@ -6,6 +6,8 @@
 #ifndef UNDERPASS_MAPS_REASON_H
 #define UNDERPASS_MAPS_REASON_H
 
+#include <linux/types.h>
+
 /* X(symbol, name, sentence) */
 #define REASONS(X)                                                                                                     \
 	X(FORWARDED, "forwarded", "went straight to the port of its destination")                                      \
@@ -46,7 +48,14 @@
 	X(FLOW_ASKED, "flow-asked", "the first frame of a flow, and one per second, shows how the kernel routes it")   \
 	X(FLOW_UNANSWERED, "flow-unanswered",                                                                          \
 	  "no frame of its flow has left again yet: the kernel keeps it, drops it or sends it by another device")      \
-	X(ROUTE_CHANGED, "route-changed", "its route is not the one that its flow was seen to take")
+	X(ROUTE_CHANGED, "route-changed", "its route is not the one that its flow was seen to take")                       \
+	X(ROUTED_CONNECTION, "routed-connection",                                                                      \
+	  "was routed, and is of a connection that the kernel's rules accepted and conntrack follows")                 \
+	X(TRANSLATED, "translated", "was routed, and its addresses or ports translated as conntrack says (NAT)")       \
+	X(CONNECTION_NOT_READY, "connection-not-ready",                                                                \
+	  "rules see it, and conntrack has no established connection of it that can go fast")                          \
+	X(CONNECTION_BEGINS_OR_ENDS, "connection-begins-or-ends",                                                      \
+	  "begins or ends a TCP connection (SYN, FIN, RST): conntrack has to see it")
 
 enum reason {
 #define X(symbol, name, sentence) REASON_##symbol,
@@ -54,5 +63,12 @@ enum reason {
 #undef X
 	    REASON_COUNT,
 };
+
+/* Those with which a frame did not go the kernel's way. */
+static inline int reason_is_fast(__u32 reason)
+{
+	return reason == REASON_FORWARDED || reason == REASON_ROUTED || reason == REASON_ROUTED_CONNECTION ||
+	       reason == REASON_TRANSLATED;
+}
 
 #endif

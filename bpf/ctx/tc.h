@@ -15,6 +15,8 @@
 
 typedef struct __sk_buff ctx_t;
 
+#define CTX_CT_LOOKUP bpf_skb_ct_lookup
+
 enum {
 	CTX_LAST_HOOK = true,
 	CTX_ROUTED_MARK = 0xf10e, /* skb->tc_index of a frame that was routed here */
@@ -112,6 +114,14 @@ static __always_inline bool ctx_fits(ctx_t *ctx, const struct packet *pkt, __u32
 static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void *from, __u32 len, bool summed)
 {
 	return bpf_skb_store_bytes(ctx, offset, from, len, summed ? BPF_F_RECOMPUTE_CSUM : 0);
+}
+
+/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed; `pseudo`: of the pseudo header, which
+ * the sum is of even where a device finishes it. A UDP packet without one keeps none. */
+static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
+{
+	return bpf_l4_csum_replace(ctx, offset, from, to,
+	                           sizeof(from) | (pseudo ? BPF_F_PSEUDO_HDR : 0) | (udp ? BPF_F_MARK_MANGLED_0 : 0));
 }
 
 /* Cuts off what is behind the first `len` bytes. */

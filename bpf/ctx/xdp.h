@@ -10,11 +10,14 @@
 #include <linux/if_vlan.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/csum.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 #include "bpf/vlan.h"
 
 typedef struct xdp_md ctx_t;
+
+#define CTX_CT_LOOKUP bpf_xdp_ct_lookup
 
 enum { CTX_LAST_HOOK = false };
 
@@ -139,6 +142,24 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 	if (to + len > ctx_data_end(ctx))
 		return bpf_xdp_store_bytes(ctx, offset, (void *)from, len);
 	__builtin_memcpy(to, from, len);
+	return 0;
+}
+
+/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps none. */
+static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
+{
+	__u64 bounded = offset;
+	__u16 *check;
+
+	asm volatile("%0 &= 0xff" : "+r"(bounded)); /* see load_bytes */
+	check = ctx_data(ctx) + bounded;
+	if ((void *)(check + 1) > ctx_data_end(ctx))
+		return -1;
+	if (udp && !*check)
+		return 0;
+	*check = csum_of_changed(*check, from, to);
+	if (udp && !*check)
+		*check = 0xffff;
 	return 0;
 }
 

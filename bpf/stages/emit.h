@@ -9,9 +9,13 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
-static __always_inline bool is_fast(const struct packet *pkt)
+static __always_inline enum reason reason_of_forward(const struct packet *pkt)
 {
-	return pkt->reason == REASON_FORWARDED || pkt->reason == REASON_ROUTED;
+	if (!pkt->routed)
+		return REASON_FORWARDED;
+	if (pkt->translated)
+		return REASON_TRANSLATED;
+	return pkt->connection ? REASON_ROUTED_CONNECTION : REASON_ROUTED;
 }
 
 /* Of a port of a VLAN-aware bridge: by VID too. */
@@ -30,7 +34,7 @@ static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
 			return;
 	}
 
-	struct counter *counter = is_fast(pkt) ? &of_vlan->fast : &of_vlan->slow;
+	struct counter *counter = reason_is_fast(pkt->reason) ? &of_vlan->fast : &of_vlan->slow;
 
 	counter->packets += segments;
 	counter->bytes += pkt->len;
@@ -52,7 +56,7 @@ static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 /* Of its flow: a frame that the kernel routes has to be seen to leave. */
 static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt)
 {
-	if (is_fast(pkt)) {
+	if (reason_is_fast(pkt->reason)) {
 		pkt->flow->packets += ctx_segments(ctx);
 		pkt->flow->bytes += pkt->len;
 	} else if (CTX_LAST_HOOK && pkt->reason != REASON_REWRITE_FAILED) {
@@ -65,11 +69,11 @@ static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict ver
 	int action = verdict == FORWARD ? ctx_forward(ctx, pkt) : verdict == DROP ? ctx_drop() : ctx_pass();
 
 	if (verdict == FORWARD && ctx_was_forwarded(action))
-		pkt->reason = pkt->routed ? REASON_ROUTED : REASON_FORWARDED;
+		pkt->reason = reason_of_forward(pkt);
 	else if (verdict == FORWARD)
 		pkt->reason = pkt->rewritten ? REASON_REWRITE_FAILED : REASON_EGRESS_NOT_READY;
 	/* What passes is counted by the last hook. */
-	if (CTX_LAST_HOOK || is_fast(pkt) || pkt->reason == REASON_REWRITE_FAILED)
+	if (CTX_LAST_HOOK || reason_is_fast(pkt->reason) || pkt->reason == REASON_REWRITE_FAILED)
 		count(ctx, pkt);
 	if (pkt->flow)
 		count_flow(ctx, pkt);

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* rewrite: the frame becomes what it leaves as: the next hop's addresses and a lower TTL, the tag that it leaves with.
- * The last stage, since nothing may pass the kernel's way after it.
+/* rewrite: the frame becomes what it leaves as: the next hop's addresses and a lower TTL, the addresses and ports that
+ * it is translated to, the tag that it leaves with. The last stage, since nothing may pass the kernel's way after it.
  *
- * In: pkt->routed and what goes with it; pkt->strip, pkt->push. Out: the frame, and pkt->rewritten. A first step that
+ * In: pkt->routed and what goes with it, pkt->translated (IPv4, TCP or UDP); pkt->strip, pkt->push. Out: the frame, and pkt->rewritten. A first step that
  * is refused has changed nothing, so the frame goes the kernel's way; after it the frame can only be dropped. */
 #ifndef UNDERPASS_BPF_STAGES_REWRITE_H
 #define UNDERPASS_BPF_STAGES_REWRITE_H
 
 #include <stddef.h>
 #include <linux/if_ether.h>
+#include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 
+#include "bpf/bytes.h"
+#include "bpf/csum.h"
 #include "bpf/packet.h"
 
 static __always_inline enum verdict rewrite_failed(struct packet *pkt)
@@ -22,6 +27,42 @@ static __always_inline enum verdict rewrite_failed(struct packet *pkt)
 	return DROP;
 }
 
+/* Addresses, ports and the sums over them of a TCP or UDP packet that begins at `offset`. The sum of the IPv4 header is
+ * stored with the TTL, so it is only computed, in `hop`. 0: done; 1: nothing is changed; less: half is done. Mirrors
+ * nf_nat_ipv4_manip_pkt. A global function, see connection_is_ready. */
+__noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, __u32 protocol, __u32 *hop)
+{
+	__u32 addresses = offset + offsetof(struct iphdr, saddr);
+	__u32 transport = offset + sizeof(struct iphdr);
+	bool udp = protocol == IPPROTO_UDP;
+	__u32 sum = transport + (udp ? offsetof(struct udphdr, check) : offsetof(struct tcphdr, check));
+	__be32 old[3], new[3];
+
+	if (!out || !hop || !load_bytes(ctx, addresses, old, sizeof(old)))
+		return 1;
+	new[0] = out->source[0];
+	new[1] = out->destination[0];
+	__builtin_memcpy(&new[2], &out->source_port, sizeof(new[2]));
+	if (ctx_update_sum(ctx, sum, old[0], new[0], true, udp))
+		return 1;
+	if (ctx_update_sum(ctx, sum, old[1], new[1], true, udp) || ctx_update_sum(ctx, sum, old[2], new[2], false, udp) ||
+	    ctx_store_bytes(ctx, addresses, new, sizeof(new), false))
+		return -1;
+	*hop = (*hop & 0xffff) |
+	       (__u32)csum_of_changed(csum_of_changed(*hop >> 16, old[0], new[0]), old[1], new[1]) << 16;
+	return 0;
+}
+
+static __always_inline enum verdict rewrite_ends(ctx_t *ctx, struct packet *pkt)
+{
+	__u32 hop = pkt->hop;
+	int result = translate(ctx, &pkt->flow->out, pkt->network_offset, pkt->transport, &hop);
+
+	pkt->rewritten = result <= 0;
+	pkt->hop = hop;
+	return result ? rewrite_failed(pkt) : CONTINUE;
+}
+
 static __always_inline enum verdict rewrite_hop(ctx_t *ctx, struct packet *pkt)
 {
 	struct ethhdr eth;
@@ -30,7 +71,7 @@ static __always_inline enum verdict rewrite_hop(ctx_t *ctx, struct packet *pkt)
 
 	if (pkt->trim && ctx_trim(ctx, pkt->len))
 		return rewrite_failed(pkt);
-	pkt->rewritten = pkt->trim != 0;
+	pkt->rewritten |= pkt->trim != 0;
 	__builtin_memcpy(eth.h_dest, pkt->destination, ETH_ADDR_LEN);
 	__builtin_memcpy(eth.h_source, pkt->source, ETH_ADDR_LEN);
 	if (ctx_store_bytes(ctx, 0, &eth, 2 * ETH_ADDR_LEN, false))
@@ -49,7 +90,10 @@ static __always_inline enum verdict rewrite(ctx_t *ctx, struct packet *pkt)
 	if (!ctx_is_reachable(pkt))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (pkt->routed) {
-		enum verdict verdict = rewrite_hop(ctx, pkt);
+		enum verdict verdict = pkt->translated ? rewrite_ends(ctx, pkt) : CONTINUE;
+
+		if (verdict == CONTINUE)
+			verdict = rewrite_hop(ctx, pkt);
 
 		if (verdict != CONTINUE)
 			return verdict;

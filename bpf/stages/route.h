@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* route: is the frame for the router, and was the kernel seen to route its flow? Then it takes the same way.
+/* route: is the frame for the router, and was the kernel seen to route its flow? Then it takes the same way. Where rules
+ * see it, that has to be a connection that conntrack has, and has accepted.
  *
  * In: a unicast frame that came in by a port of a bridge, or by a device of its own. Out: pkt->flow, the MACs that it
- * leaves with, and pkt->egress or, if that is a bridge, pkt->bridge for the next stage. What the kernel looks at
+ * leaves with, whether it is translated, and pkt->egress or, if that is a bridge, pkt->bridge for the next stage. What the kernel looks at
  * frame by frame (TTL, lengths, options, fragments) is looked at here; all else the flow's entry stands for, see
  * maps/flow.h. Mirrors ip_rcv_core, ip_forward and ip6_forward. */
 #ifndef UNDERPASS_BPF_STAGES_ROUTE_H
 #define UNDERPASS_BPF_STAGES_ROUTE_H
 
+#include "bpf/connection.h"
 #include "bpf/csum.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
@@ -54,6 +56,7 @@ static __always_inline bool routable(ctx_t *ctx, struct packet *pkt, struct flow
 	pkt->trim = pkt->len - end;
 	pkt->len = end;
 	pkt->tos = key->tos;
+	pkt->transport = key->protocol;
 	return true;
 }
 
@@ -79,27 +82,27 @@ static __always_inline enum verdict ask(struct packet *pkt, struct flow_key *key
 	return pass(pkt, REASON_FLOW_ASKED);
 }
 
-/* Whether the route and the neighbour are those that the flow was seen to take. */
-static __always_inline bool takes_same_route(ctx_t *ctx, const struct packet *pkt, const struct flow_key *key,
-                                             struct flow *flow)
+/* Whether the route and the neighbour are those that the flow was seen to take. Destinations are translated before the
+ * route is looked up, sources behind it. A global function, see connection_is_ready. */
+__noinline int takes_same_route(ctx_t *ctx, const struct flow_key *key, struct flow *flow)
 {
-	struct bpf_fib_lookup fib = {
-	    .family = key->family,
-	    .l4_protocol = key->protocol,
-	    .sport = key->source_port,
-	    .dport = key->destination_port,
-	    .tot_len = 1, /* so that it says the MTU */
-	    .ifindex = key->ifindex,
-	};
+	struct bpf_fib_lookup fib = {.tot_len = 1 /* so that it says the MTU */};
 
+	if (!key || !flow)
+		return false;
+	fib.family = key->family;
+	fib.l4_protocol = key->protocol;
+	fib.sport = key->source_port;
+	fib.dport = flow->out.destination_port;
+	fib.ifindex = key->ifindex;
 	if (key->family == FLOW_AF_INET) {
 		fib.tos = key->tos;
 		fib.ipv4_src = key->source[0];
-		fib.ipv4_dst = key->destination[0];
+		fib.ipv4_dst = flow->out.destination[0];
 	} else {
 		fib.flowinfo = bpf_htonl((__u32)key->tos << 20);
 		__builtin_memcpy(fib.ipv6_src, key->source, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, key->destination, sizeof(fib.ipv6_dst));
+		__builtin_memcpy(fib.ipv6_dst, flow->out.destination, sizeof(fib.ipv6_dst));
 	}
 	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return false;
@@ -107,7 +110,43 @@ static __always_inline bool takes_same_route(ctx_t *ctx, const struct packet *pk
 	    !same_address(fib.smac, flow->source))
 		return false;
 	flow->mtu = fib.tot_len;
+	return true;
+}
+
+/* Every FLOW_CHECK_NS: does the kernel still take the flow's frames where it was seen to? */
+static __always_inline enum verdict check(ctx_t *ctx, struct packet *pkt, const struct flow_key *key, struct flow *flow,
+                                          bool tracked)
+{
+	if (pkt->now_ns - flow->checked_ns < FLOW_CHECK_NS)
+		return CONTINUE;
+	if (tracked && pkt->now_ns - flow->unready_ns < FLOW_CHECK_NS)
+		return pass(pkt, REASON_CONNECTION_NOT_READY);
+	if (!takes_same_route(ctx, key, flow)) {
+		flow->generation--; /* asked anew with the next frame */
+		return pass(pkt, REASON_ROUTE_CHANGED);
+	}
+	if (tracked && !connection_is_ready(ctx, key, flow)) {
+		flow->unready_ns = pkt->now_ns;
+		return pass(pkt, REASON_CONNECTION_NOT_READY);
+	}
 	flow->checked_ns = pkt->now_ns;
+	return CONTINUE;
+}
+
+/* Conntrack sees how a TCP connection begins and ends, and so do the frames behind that. */
+static __always_inline bool begins_or_ends(ctx_t *ctx, const struct packet *pkt, const struct flow_key *key,
+                                           struct flow *flow)
+{
+	__u32 header = key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	__u8 flags;
+
+	if (key->protocol != IPPROTO_TCP)
+		return false;
+	if (load_bytes(ctx, pkt->network_offset + header + TCP_FLAGS_OFFSET, &flags, sizeof(flags)) &&
+	    !(flags & TCP_FIN_SYN_RST))
+		return false;
+	if (flow)
+		flow->generation--;
 	return true;
 }
 
@@ -134,14 +173,22 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	__u32 zero = 0;
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
 	struct flow *flow;
+	enum verdict verdict;
+	bool tracked;
 
-	if (!is_for_router(pkt))
-		return pkt->bridge ? CONTINUE : pass(pkt, REASON_TO_HOST);
+	if (!is_for_router(pkt)) {
+		if (!pkt->bridge)
+			return pass(pkt, REASON_TO_HOST);
+		return pkt->ingress->flags & DEVICE_ROUTES_ONLY ? pass(pkt, REASON_LEFT_TO_KERNEL) : CONTINUE;
+	}
 	/* A tag that stays names a VLAN device. */
 	if (!now || (pkt->tagged && !pkt->strip) || !routable(ctx, pkt, &key))
 		return pass(pkt, REASON_ROUTE_EXCEPTION);
 	key.ifindex = pkt->bridge ?: pkt->ingress->ifindex;
 	flow = bpf_map_lookup_elem(&flows, &key);
+	tracked = is_tracked(now, &key);
+	if (tracked && begins_or_ends(ctx, pkt, &key, flow))
+		return pass(pkt, REASON_CONNECTION_BEGINS_OR_ENDS);
 	if (!flow || flow->generation != now->generation || pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS)
 		return ask(pkt, &key, flow, now);
 	pkt->flow = flow;
@@ -153,15 +200,16 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	/* Frames that were passed may still wait behind this hook. */
 	if (!CTX_LAST_HOOK && pkt->now_ns - flow->asked_ns < OVERTAKING_NS)
 		return pass(pkt, REASON_FLOW_ASKED);
-	if (pkt->now_ns - flow->checked_ns >= FLOW_CHECK_NS && !takes_same_route(ctx, pkt, &key, flow)) {
-		flow->generation--; /* asked anew with the next frame */
-		return pass(pkt, REASON_ROUTE_CHANGED);
-	}
+	verdict = check(ctx, pkt, &key, flow, tracked);
+	if (verdict != CONTINUE)
+		return verdict;
 	if (!ctx_fits(ctx, pkt, flow->egress, flow->mtu))
 		return pass(pkt, REASON_TOO_BIG);
 	__builtin_memcpy(pkt->destination, flow->destination, ETH_ADDR_LEN);
 	__builtin_memcpy(pkt->source, flow->source, ETH_ADDR_LEN);
 	pkt->routed = true;
+	pkt->connection = tracked;
+	pkt->translated = flow->out.flags & FLOW_TRANSLATED;
 	return leave_by(pkt, flow->egress);
 }
 

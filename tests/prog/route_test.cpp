@@ -5,17 +5,25 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/bpf.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/pkt_cls.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <memory>
 
 #include "harness/process.h"
 #include "harness/test_net.h"
 #include "lab/link.h"
+#include "netlink/conntrack.h"
+#include "netlink/request.h"
+#include "netlink/socket.h"
 #include "prog/fixture.h"
 
 namespace underpass::test {
@@ -42,7 +50,18 @@ struct FlowFacts {
     bool back = false;                               // it was seen to leave by the device that it came in by
     std::uint32_t in_flags = kRouted, out_flags = kRouted;
     bool out_takes_xdp = true;
+    std::optional<flow_ends> out = std::nullopt;  // as it leaves, if it is translated
 };
+
+// Untranslated.
+flow_ends ends_of(const flow_key& key) {
+    flow_ends ends = {};
+    std::copy(std::begin(key.source), std::end(key.source), ends.source);
+    std::copy(std::begin(key.destination), std::end(key.destination), ends.destination);
+    ends.source_port = key.source_port;
+    ends.destination_port = key.destination_port;
+    return ends;
+}
 
 class Route : public ::testing::Test {
 protected:
@@ -127,21 +146,23 @@ protected:
         const MacAddr next = facts.next_hop.value_or(kNextHop);
         std::copy(next.bytes.begin(), next.bytes.end(), entry.destination);
         std::copy(out_mac_.bytes.begin(), out_mac_.bytes.end(), entry.source);
+        entry.out = facts.out ? *facts.out : ends_of(key);
         ASSERT_FALSE(flows.update(key, entry));
     }
 
-    void expect_routed(On hook, const flow_key& key, const Stack& in, const Stack& out) {
+    void expect_routed(On hook, const flow_key& key, const Stack& in, const Stack& out, const FlowFacts& facts = {},
+                       reason why = REASON_ROUTED) {
         SCOPED_TRACE(hook == On::xdp ? "XDP" : "TC");
-        set(key, {});
+        set(key, facts);
         const Ran ran = loaded_->run(hook, frame(in));
         EXPECT_EQ(ran.action, hook == On::xdp ? int{XDP_REDIRECT} : TC_ACT_REDIRECT) << text(loaded_->counted());
         EXPECT_EQ(difference(routed(out), ran.frame), "");
         const auto entry = loaded_->programs().flows.lookup(key);
         ASSERT_TRUE(entry);
         EXPECT_EQ(entry->packets, 1U);
-        EXPECT_EQ(entry->asked, 1U);
+        EXPECT_EQ(entry->asked, facts.asked);
         EXPECT_EQ(text(loaded_->counted()),
-                  text(Counted{{{kInSlot, REASON_ROUTED}, {1, static_cast<std::uint64_t>(ran.frame.size())}}}));
+                  text(Counted{{{kInSlot, why}, {1, static_cast<std::uint64_t>(ran.frame.size())}}}));
     }
 
     void expect_passed(On hook, const flow_key& key, const Frame& in, const FlowFacts& facts, reason why) {
@@ -327,7 +348,7 @@ TEST_F(Route, IsTheKernelsToRoute) {
         SCOPED_TRACE(row.what);
         for (const On hook : {On::tc, On::xdp}) expect_passed(hook, row.key, row.frame, row.facts, row.why);
     }
-    for (std::uint32_t reason = REASON_ROUTED + 1; reason < REASON_COUNT; reason++)
+    for (std::uint32_t reason = REASON_ROUTED + 1; reason <= REASON_ROUTE_CHANGED; reason++)
         EXPECT_TRUE(std::ranges::any_of(rows, [reason](const Row& row) { return row.why == reason; }))
             << "no row ends as " << reason_name(reason);
 }
@@ -433,6 +454,216 @@ TEST_F(Route, AChangeSettlesFirst) {
     loaded_->programs().heartbeat.beat();
     EXPECT_EQ(loaded_->run(On::tc, plain).action, TC_ACT_UNSPEC);
     EXPECT_EQ(loaded_->programs().flows.lookup(udp)->generation, 1U);
+}
+
+// Where rules see the packets: a connection that conntrack has, written there by the test.
+class Connection : public Route {
+protected:
+    // The entry, as it is to be: from 10.1.0.2:1024 to 10.2.0.2:9, masqueraded to 10.2.0.1:5000.
+    struct Entry {
+        std::uint8_t protocol = IPPROTO_UDP;
+        bool exists = true;
+        std::uint32_t status = IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED;
+        std::uint8_t state = TCP_CONNTRACK_ESTABLISHED;
+        bool liberal = true;
+        std::uint32_t mark = 0;
+        std::uint16_t port = 5000;
+    };
+
+    void SetUp() override {
+        Route::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        if (!loaded_->programs().find_connections()) GTEST_SKIP() << "programs cannot look connections up here";
+        loaded_->programs().heartbeat.set_tracked(CONTROL_TRACKED_IPV4 | CONTROL_TRACKED_IPV6);
+        loaded_->where().run([this] { conntrack_.emplace(NETLINK_NETFILTER); });
+    }
+
+    static void put_tuple(nlmsghdr* message, unsigned type, const flow_key& key) {
+        nlattr* whole = mnl_attr_nest_start(message, static_cast<std::uint16_t>(type));
+        nlattr* addresses = mnl_attr_nest_start(message, CTA_TUPLE_IP);
+        mnl_attr_put(message, CTA_IP_V4_SRC, 4, key.source);
+        mnl_attr_put(message, CTA_IP_V4_DST, 4, key.destination);
+        mnl_attr_nest_end(message, addresses);
+        nlattr* transport = mnl_attr_nest_start(message, CTA_TUPLE_PROTO);
+        mnl_attr_put_u8(message, CTA_PROTO_NUM, key.protocol);
+        mnl_attr_put_u16(message, CTA_PROTO_SRC_PORT, key.source_port);
+        mnl_attr_put_u16(message, CTA_PROTO_DST_PORT, key.destination_port);
+        mnl_attr_nest_end(message, transport);
+        mnl_attr_nest_end(message, whole);
+    }
+
+    flow_key answer_key(const Entry& entry) const {
+        flow_key key = key4(entry.protocol, 9, entry.port);
+        ::inet_pton(AF_INET, "10.2.0.2", &key.source[0]);
+        ::inet_pton(AF_INET, "10.2.0.1", &key.destination[0]);
+        return key;
+    }
+    flow_ends masqueraded(const Entry& entry) const {
+        flow_ends ends = ends_of(key4(entry.protocol, entry.port, 9));
+        ::inet_pton(AF_INET, "10.2.0.1", &ends.source[0]);
+        ends.flags = FLOW_TRANSLATED;
+        return ends;
+    }
+
+    void track(const Entry& entry) {
+        DumpRequest<nfgenmsg> flush(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
+        flush.header->nfgen_family = AF_INET;
+        conntrack_->request(flush.message, "forget all connections");
+        if (!entry.exists) return;
+        DumpRequest<nfgenmsg> request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW);
+        nlmsghdr* message = request.message;
+        request.header->nfgen_family = AF_INET;
+        message->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+        put_tuple(message, CTA_TUPLE_ORIG, key4(entry.protocol, 1024, 9));
+        put_tuple(message, CTA_TUPLE_REPLY, answer_key(entry));
+        mnl_attr_put_u32(message, CTA_TIMEOUT, htonl(600));
+        mnl_attr_put_u32(message, CTA_STATUS, htonl(entry.status));
+        if (entry.mark != 0) mnl_attr_put_u32(message, CTA_MARK, htonl(entry.mark));
+        if (entry.protocol == IPPROTO_TCP) {
+            const std::uint8_t flag = IP_CT_TCP_FLAG_BE_LIBERAL;
+            const nf_ct_tcp_flags flags = {.flags = entry.liberal ? flag : std::uint8_t{0}, .mask = flag};
+            nlattr* state = mnl_attr_nest_start(message, CTA_PROTOINFO);
+            nlattr* tcp = mnl_attr_nest_start(message, CTA_PROTOINFO_TCP);
+            mnl_attr_put_u8(message, CTA_PROTOINFO_TCP_STATE, entry.state);
+            mnl_attr_put(message, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, sizeof(flags), &flags);
+            mnl_attr_put(message, CTA_PROTOINFO_TCP_FLAGS_REPLY, sizeof(flags), &flags);
+            mnl_attr_nest_end(message, tcp);
+            mnl_attr_nest_end(message, state);
+        }
+        conntrack_->request(message, "make a connection");
+    }
+
+    FlowFacts translated(const Entry& entry) const { return {.out = masqueraded(entry)}; }
+
+    std::optional<NetlinkSocket> conntrack_;
+};
+
+IPv4 v4_masqueraded(std::uint8_t ttl = 63) {
+    return {.source = "10.2.0.1", .destination = "10.2.0.2", .ttl = ttl};
+}
+
+// Addresses, ports and every sum over them.
+TEST_F(Connection, IsTranslatedAsItsEntrySays) {
+    const Entry udp, tcp = {.protocol = IPPROTO_TCP}, same_port = {.port = 1024};
+    const flow_key udp_key = key4(IPPROTO_UDP, 1024, 9), tcp_key = key4(IPPROTO_TCP, 1024, 9);
+    struct Row {
+        const char* what;
+        Entry entry;
+        flow_key key;
+        Stack in, out;
+    };
+    const std::vector<Row> rows = {
+        {"UDP", udp, udp_key, Ethernet{} / v4() / UDP{} / Payload{100},
+         Ethernet{} / v4_masqueraded() / UDP{.sport = 5000} / Payload{100}},
+        {"UDP without a checksum", udp, udp_key, Ethernet{} / v4() / UDP{.checksum = 0} / Payload{100},
+         Ethernet{} / v4_masqueraded() / UDP{.sport = 5000, .checksum = 0} / Payload{100}},
+        {"an odd length", udp, udp_key, Ethernet{} / v4() / UDP{} / Payload{33},
+         Ethernet{} / v4_masqueraded() / UDP{.sport = 5000} / Payload{33}},
+        {"the address alone", same_port, udp_key, Ethernet{} / v4() / UDP{} / Payload{8},
+         Ethernet{} / v4_masqueraded() / UDP{} / Payload{8}},
+        {"TCP", tcp, tcp_key, Ethernet{} / v4() / TCP{.flags = 0x10} / Payload{1000},
+         Ethernet{} / v4_masqueraded() / TCP{.sport = 5000, .flags = 0x10} / Payload{1000}},
+        {"what is behind the packet stays behind", tcp, tcp_key, Ethernet{} / v4() / TCP{.flags = 0x18} / PadTo{60},
+         Ethernet{} / v4_masqueraded() / TCP{.sport = 5000, .flags = 0x18}},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        track(row.entry);
+        for (const On hook : {On::tc, On::xdp})
+            expect_routed(hook, row.key, row.in, row.out, translated(row.entry), REASON_TRANSLATED);
+    }
+    // Every checksum that there is: the payload runs through all of them.
+    track(udp);
+    for (std::uint32_t i = 0; i < 300; i++) {
+        const Bytes payload{{static_cast<std::uint8_t>(i * 219 >> 8), static_cast<std::uint8_t>(i * 219)}};
+        expect_routed(i % 2 == 0 ? On::tc : On::xdp, udp_key, Ethernet{} / v4() / UDP{} / payload,
+                      Ethernet{} / v4_masqueraded() / UDP{.sport = 5000} / payload, translated(udp), REASON_TRANSLATED);
+        if (HasFailure()) break;
+    }
+}
+
+TEST_F(Connection, IsTheKernelsUntilItIsEstablished) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9), tcp = key4(IPPROTO_TCP, 1024, 9);
+    const Frame datagram = frame(Ethernet{} / v4() / UDP{}), segment = frame(Ethernet{} / v4() / TCP{.flags = 0x10});
+    const auto with_flags = [this](std::uint8_t flags) { return frame(Ethernet{} / v4() / TCP{.flags = flags}); };
+    constexpr std::uint32_t kPlain = IPS_CONFIRMED | IPS_SEEN_REPLY;
+    IPv4 cut = v4();
+    cut.protocol = IPPROTO_TCP;
+    struct Row {
+        const char* what;
+        flow_key key;
+        Frame frame;
+        Entry entry;
+        reason why = REASON_CONNECTION_NOT_READY;
+    };
+    const std::vector<Row> rows = {
+        {"none", udp, datagram, {.exists = false}},
+        {"no answer yet", udp, datagram, {.status = IPS_CONFIRMED}},
+        {"a mark", udp, datagram, {.mark = 1}},
+        {"TCP: not liberal", tcp, segment, {.protocol = IPPROTO_TCP, .liberal = false}},
+        {"TCP: SYN seen", tcp, segment, {.protocol = IPPROTO_TCP, .state = TCP_CONNTRACK_SYN_RECV}},
+        {"TCP: FIN seen", tcp, segment, {.protocol = IPPROTO_TCP, .state = TCP_CONNTRACK_FIN_WAIT}},
+        {"TCP: closed", tcp, segment, {.protocol = IPPROTO_TCP, .status = kPlain, .state = TCP_CONNTRACK_CLOSE}},
+        {"SYN", tcp, with_flags(0x02), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
+        {"FIN", tcp, with_flags(0x11), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
+        {"RST", tcp, with_flags(0x14), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
+        {"a cut header", tcp, frame(Ethernet{} / cut / UDP{}), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        track(row.entry);
+        for (const On hook : {On::tc, On::xdp})
+            expect_passed(hook, row.key, row.frame, translated(row.entry), row.why);
+    }
+    // Translated to something else than what the flow was seen to be.
+    track({.port = 6000});
+    for (const On hook : {On::tc, On::xdp})
+        expect_passed(hook, udp, datagram, translated({}), REASON_CONNECTION_NOT_READY);
+}
+
+// A TCP connection with some frames is prepared: the daemon is asked to.
+TEST_F(Connection, OfSomeFramesIsPrepared) {
+    const Entry tcp = {.protocol = IPPROTO_TCP, .liberal = false};
+    const flow_key key = key4(IPPROTO_TCP, 1024, 9);
+    const Frame segment = frame(Ethernet{} / v4() / TCP{.flags = 0x10});
+    Requests& requests = loaded_->programs().requests;
+    track(tcp);
+    for (const On hook : {On::tc, On::xdp}) {
+        FlowFacts facts = translated(tcp);
+        set(key, facts);
+        loaded_->run(hook, segment);
+        EXPECT_TRUE(requests.take().empty()) << "of few frames nothing is asked";
+        facts.asked = facts.answered = FLOW_REQUEST_FRAMES;
+        set(key, facts);
+        loaded_->run(hook, segment);
+        const auto asked = requests.take();
+        ASSERT_EQ(asked.size(), 1U);
+        EXPECT_EQ(std::memcmp(&asked[0].key, &key, sizeof(key)), 0);
+        make_liberal(*conntrack_, asked[0].key);
+        expect_routed(hook, key, Ethernet{} / v4() / TCP{.flags = 0x10},
+                      Ethernet{} / v4_masqueraded() / TCP{.sport = 5000, .flags = 0x10}, facts, REASON_TRANSLATED);
+        track(tcp);
+    }
+}
+
+// The witness finds what came in by what leaves.
+TEST_F(Connection, IsFoundByWhatLeaves) {
+    const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
+    const auto& flows = loaded_->programs().flows;
+    track({});
+    set(udp, {.known = false});
+    loaded_->run(On::tc, frame(Ethernet{} / v4() / UDP{}));
+    loaded_->run_witness(routed(Ethernet{} / v4(63) / UDP{}), out_, loaded_->in());
+    EXPECT_EQ(flows.lookup(udp)->answered, 0U) << "untranslated it is another's";
+    loaded_->run_witness(routed(Ethernet{} / v4_masqueraded() / UDP{.sport = 5000}), out_, loaded_->in());
+    const auto seen = flows.lookup(udp);
+    EXPECT_EQ(seen->answered, 1U);
+    EXPECT_EQ(seen->egress, number(out_));
+    const flow_ends expected = masqueraded({});
+    EXPECT_EQ(std::memcmp(&seen->out, &expected, sizeof(expected)), 0);
+    track({.exists = false});
+    loaded_->run_witness(routed(Ethernet{} / v4_masqueraded() / UDP{.sport = 5000}), out_, loaded_->in());
+    EXPECT_EQ(flows.lookup(udp)->answered, 1U);
 }
 
 }  // namespace

@@ -167,12 +167,22 @@ std::vector<Row> all_rows() {
     return rows;
 }
 
+// Loaded once for all rows of a process; but a row of live frames has one of its own.
 class VlanTable : public ::testing::TestWithParam<Row> {
 protected:
+    static void TearDownTestSuite() { loaded_.reset(); }
+
     void SetUp() override {
         if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-        loaded_ = std::make_unique<LoadedPrograms>();
+        if (GetParam().way == Way::live) loaded_.reset();
+        if (!loaded_) loaded_ = std::make_unique<LoadedPrograms>();
         if (GetParam().way == Way::live) go_live();
+    }
+    void TearDown() override {
+        if (GetParam().way != Way::live) return;
+        in_far_.reset();
+        out_far_.reset();
+        loaded_.reset();
     }
 
     void go_live() {
@@ -211,7 +221,7 @@ protected:
         for (const Frame& frame : out_far_->receive(time)) ADD_FAILURE() << "also came out: " << describe(frame);
     }
 
-    std::unique_ptr<LoadedPrograms> loaded_;
+    static inline std::unique_ptr<LoadedPrograms> loaded_;
     std::optional<FrameSocket> in_far_, out_far_;
 };
 

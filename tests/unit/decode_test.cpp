@@ -10,7 +10,11 @@
 #include <linux/if_vlan.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_tcpudp.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -25,6 +29,7 @@
 #include "message.h"
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
+#include "netlink/decode_nft_rule.h"
 #include "netlink/decode_nftables.h"
 #include "netlink/decode_vlan.h"
 #include "netlink/netdev.h"
@@ -761,6 +766,151 @@ TEST(DecodeNftables, Chain) {
     EXPECT_EQ(decode_nft_hook(Received(short_number).get())->unknown, "cannot be understood");
 }
 
+// A rule of one expression, or of several.
+using Expression = std::pair<std::string, std::function<void(Message&)>>;
+Message nft_rule(std::uint8_t family, const std::vector<Expression>& expressions) {
+    Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, nfgenmsg{.nfgen_family = family});
+    message.text(NFTA_RULE_TABLE, "t").text(NFTA_RULE_CHAIN, "c");
+    return message.nest(NFTA_RULE_EXPRESSIONS, [&](Message& list) {
+        for (const auto& [name, fill] : expressions)
+            list.nest(NFTA_LIST_ELEM, [&](Message& element) {
+                element.text(NFTA_EXPR_NAME, name);
+                element.nest(NFTA_EXPR_DATA, fill);
+            });
+    });
+}
+
+Expression payload_expression(std::uint32_t base, std::uint32_t offset, std::uint32_t length) {
+    return {"payload", [=](Message& m) {
+                m.be32(NFTA_PAYLOAD_DREG, 1);
+                m.be32(NFTA_PAYLOAD_BASE, base).be32(NFTA_PAYLOAD_OFFSET, offset).be32(NFTA_PAYLOAD_LEN, length);
+            }};
+}
+
+Expression mask_expression(std::uint8_t mask) {
+    return {"bitwise", [mask](Message& m) {
+                m.nest(NFTA_BITWISE_MASK, [mask](Message& value) { value.u8(NFTA_DATA_VALUE, mask); });
+            }};
+}
+
+Expression key_expression(const char* name, unsigned type, std::uint32_t key) {
+    return {name, [type, key](Message& m) { m.be32(type, key); }};
+}
+
+template <class Info>
+Expression extension_expression(const char* kind, const char* name, const Info& info) {
+    const bool match = std::string_view(kind) == "match";
+    return {kind, [=](Message& m) {
+                m.text(match ? unsigned{NFTA_MATCH_NAME} : unsigned{NFTA_TARGET_NAME}, name);
+                m.put(match ? unsigned{NFTA_MATCH_INFO} : unsigned{NFTA_TARGET_INFO}, &info, sizeof(info));
+            }};
+}
+
+TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
+    struct Row {
+        std::uint8_t family;
+        std::vector<Expression> expressions;
+        std::string per_packet;
+    };
+    const auto nothing = [](Message&) {};
+    constexpr std::uint32_t kNetwork = NFT_PAYLOAD_NETWORK_HEADER, kTransport = NFT_PAYLOAD_TRANSPORT_HEADER;
+    constexpr const char* kPart = "a part of the packet that may differ";
+    xt_tcp syn{}, ack{};
+    syn.flg_mask = 0x06;
+    ack.flg_mask = 0x10;
+    xt_conntrack_mtinfo3 state{}, expires{};
+    state.match_flags = XT_CONNTRACK_STATE;
+    expires.match_flags = XT_CONNTRACK_STATE | XT_CONNTRACK_EXPIRES;
+    const std::vector<Row> rows = {
+        {NFPROTO_IPV4, {}, ""},
+        {NFPROTO_IPV4, {{"counter", nothing}, {"masq", nothing}}, ""},
+        {NFPROTO_IPV4, {{"counter", nothing}, {"limit", nothing}}, "limit"},
+        {NFPROTO_IPV4, {{"quota", nothing}}, "quota"},
+        {NFPROTO_IPV4, {{"flow_offload", nothing}}, "flow_offload"},
+        {NFPROTO_IPV4, {{"something new", nothing}}, "something new"},
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 12, 8)}, ""},
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 9, 1)}, ""},
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 8, 1)}, kPart},   // TTL
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 16, 8)}, kPart},  // beyond the destination
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 6, 2)}, kPart},   // fragments
+        {NFPROTO_IPV4, {payload_expression(NFT_PAYLOAD_LL_HEADER, 6, 6)}, kPart},
+        {NFPROTO_IPV6, {payload_expression(kNetwork, 24, 16)}, ""},
+        {NFPROTO_IPV6, {payload_expression(kNetwork, 6, 1)}, ""},
+        {NFPROTO_IPV6, {payload_expression(kNetwork, 7, 1)}, kPart},  // hop limit
+        {NFPROTO_INET, {payload_expression(kNetwork, 8, 16)}, ""},
+        {NFPROTO_INET, {payload_expression(kNetwork, 6, 1)}, kPart},
+        {NFPROTO_INET, {payload_expression(kTransport, 2, 2)}, ""},
+        {NFPROTO_INET, {payload_expression(kTransport, 4, 4)}, kPart},
+        {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x06)}, ""},
+        {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x12)}, "TCP flags"},
+        {NFPROTO_INET, {payload_expression(kTransport, 13, 1), {"cmp", nothing}}, "TCP flags"},
+        {NFPROTO_INET, {{"payload", nothing}}, kPart},
+        {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_OIFNAME)}, ""},
+        {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_MARK)}, "meta mark"},
+        {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_PRANDOM)}, "meta key 24"},
+        {NFPROTO_INET,
+         {{"meta",
+           [](Message& m) { m.be32(NFTA_META_KEY, NFT_META_PROTOCOL).be32(NFTA_META_SREG, 1); }}},
+         "meta key 1"},
+        {NFPROTO_INET, {key_expression("ct", NFTA_CT_KEY, NFT_CT_STATE)}, ""},
+        {NFPROTO_INET, {key_expression("ct", NFTA_CT_KEY, NFT_CT_MARK)}, "ct mark"},
+        {NFPROTO_INET, {key_expression("ct", NFTA_CT_KEY, NFT_CT_BYTES)}, "ct key 15"},
+        {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_TCPMSS)}, ""},
+        {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_CLASSID)}, "rt"},
+        {NFPROTO_INET,
+         {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
+         ""},
+        {NFPROTO_INET,
+         {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 8).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
+         "an option of the packet"},
+        {NFPROTO_IPV4, {extension_expression("match", "addrtype", 0)}, ""},
+        {NFPROTO_IPV4, {extension_expression("match", "tcp", syn)}, ""},
+        {NFPROTO_IPV4, {extension_expression("match", "tcp", ack)}, "match tcp"},
+        {NFPROTO_IPV4, {extension_expression("match", "tcp", 0)}, "match tcp"},  // cut
+        {NFPROTO_IPV4, {extension_expression("match", "conntrack", state)}, ""},
+        {NFPROTO_IPV4, {extension_expression("match", "conntrack", expires)}, "match conntrack"},
+        {NFPROTO_IPV4, {extension_expression("match", "hashlimit", 0)}, "match hashlimit"},
+        {NFPROTO_IPV4, {extension_expression("target", "MASQUERADE", 0)}, ""},
+        {NFPROTO_IPV4, {extension_expression("target", "NFQUEUE", 0)}, "target NFQUEUE"},
+    };
+    for (const Row& row : rows) {
+        const auto rule = decode_nft_rule(Received(nft_rule(row.family, row.expressions)).get());
+        ASSERT_TRUE(rule);
+        EXPECT_EQ(rule->per_packet, row.per_packet) << "row " << &row - rows.data();
+        EXPECT_EQ(rule->table, "t");
+        EXPECT_EQ(rule->chain, "c");
+    }
+    EXPECT_FALSE(decode_nft_rule(Received(nft_chain(NFPROTO_IPV4)).get()));
+}
+
+// Whatever is missing of a rule, it is not taken for one that is the same for all packets because of that.
+TEST(DecodeNftRule, Truncated) {
+    const std::vector<char> whole =
+        nft_rule(NFPROTO_INET, {payload_expression(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1), mask_expression(0x06),
+                                extension_expression("match", "conntrack", xt_conntrack_mtinfo3{}),
+                                {"limit", [](Message& m) { m.be32(1, 1); }}})
+            .bytes();
+    constexpr std::size_t kExpressions = sizeof(nlmsghdr) + sizeof(nfgenmsg) + 8 + 8;
+    for (std::size_t length = kExpressions + sizeof(nlattr); length <= whole.size(); length++) {
+        const Received received(std::vector<char>(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
+        const auto rule = decode_nft_rule(received.get());
+        ASSERT_TRUE(rule);
+        EXPECT_FALSE(rule->per_packet.empty()) << length << " of " << whole.size() << " bytes";
+    }
+}
+
+TEST(DecodeNftRule, SetsThatChangeByThemselves) {
+    for (const auto& [flags, changes] : {std::pair(0U, false), {NFT_SET_INTERVAL | NFT_SET_MAP, false},
+                                         {NFT_SET_TIMEOUT, true}, {NFT_SET_EVAL | NFT_SET_INTERVAL, true}}) {
+        Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET, nfgenmsg{.nfgen_family = NFPROTO_INET});
+        message.text(NFTA_SET_TABLE, "t").text(NFTA_SET_NAME, "s").be32(NFTA_SET_FLAGS, static_cast<std::uint32_t>(flags));
+        const auto set = decode_nft_set(Received(message).get());
+        ASSERT_TRUE(set);
+        EXPECT_EQ(set->changes_itself, changes);
+        EXPECT_EQ(set->name, "s");
+    }
+}
+
 TEST(DecodeNftables, Flowtable) {
     const auto hook = decode_nft_hook(Received(nft_flowtable()).get());
     ASSERT_TRUE(hook.has_value());
@@ -806,17 +956,17 @@ TEST(Netfilter, EachHook) {
         {"empty bridge chain that drops",
          with(hook(NFPROTO_BRIDGE, NF_INET_FORWARD, 0), [](NftHook& h) { h.drops = true; }),
          {.bridge_chains = {"table bridge t, chain c"}}},
-        {"ip forward", hook(NFPROTO_IPV4, NF_INET_FORWARD, 1), {.ip_chains = {"table ip t, chain c"}}},
-        {"ip6 prerouting", hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, 1), {.ip_chains = {"table ip6 t, chain c"}}},
-        {"inet postrouting", hook(NFPROTO_INET, NF_INET_POST_ROUTING, 1), {.ip_chains = {"table inet t, chain c"}}},
+        {"ip forward", hook(NFPROTO_IPV4, NF_INET_FORWARD, 1), {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
+        {"ip6 prerouting", hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, 1), {.ip_chains = {"table ip6 t, chain c"}, .tracks_ipv6 = true}},
+        {"inet postrouting", hook(NFPROTO_INET, NF_INET_POST_ROUTING, 1), {.ip_chains = {"table inet t, chain c"}, .tracks_ipv4 = true, .tracks_ipv6 = true}},
         {"empty ip chain", hook(NFPROTO_IPV4, NF_INET_FORWARD, 0), {}},
         {"empty nat chain: connections are tracked",
          with(hook(NFPROTO_IPV4, NF_INET_PRE_ROUTING, 0), [](NftHook& h) { h.nat = true; }),
-         {.ip_chains = {"table ip t, chain c"}}},
+         {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
         {"ip input: it may have connections tracked",
          hook(NFPROTO_IPV4, NF_INET_LOCAL_IN, 1),
-         {.ip_chains = {"table ip t, chain c"}}},
-        {"ip output, likewise", hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, 1), {.ip_chains = {"table ip t, chain c"}}},
+         {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
+        {"ip output, likewise", hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, 1), {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
         {"arp", hook(NFPROTO_ARP, 1, 1), {}},
         {"netdev",
          with(hook(NFPROTO_NETDEV, 0, 1),
@@ -869,6 +1019,8 @@ struct Decoded {
 Decoded decode_all(const std::vector<char>& bytes) {
     const Received received(bytes);
     Decoded result{decode_event(received.get()), decode_netdev_event(received.get()), std::nullopt, std::nullopt};
+    decode_nft_rule(received.get());
+    decode_nft_set(received.get());
     if (const auto hook = decode_nft_hook(received.get()); hook && hook->unknown.empty())
         result.hook = hook->table + '/' + hook->chain + '/' + std::to_string(hook->hook) + '/' +
                       std::to_string(hook->rules) + '/' + std::to_string(hook->devices.size());

@@ -110,10 +110,28 @@ TEST(RoutingRules, WhatIsLeftToTheKernel) {
          .change = [](Host& h) { h.forwards = false; },
          .bridge = "ip_forward",
          .uplink = "ip_forward"},
-        {.what = "rules",
-         .change = [](Host& h) { h.netfilter.ip_chains = {"table ip t, chain forward"}; },
-         .bridge = "table ip t, chain forward",
-         .uplink = "table ip t, chain forward"},
+        {.what = "rules that see each packet",
+         .change =
+             [](Host& h) {
+                 h.netfilter.tracks_ipv4 = h.finds_connections = true;
+                 h.netfilter.per_packet = {"limit (table ip t, chain forward)"};
+             },
+         .bridge = "limit (table ip t, chain forward)",
+         .uplink = "limit (table ip t, chain forward)"},
+        {.what = "rules, and connections cannot be looked up",
+         .change =
+             [](Host& h) {
+                 h.netfilter.tracks_ipv6 = true;
+                 h.netfilter.ip_chains = {"table ip6 t, chain forward"};
+             },
+         .bridge = "modprobe nf_conntrack",
+         .uplink = "table ip6 t, chain forward"},
+        {.what = "rules that are the same for a connection's packets",
+         .change =
+             [](Host& h) {
+                 h.netfilter.tracks_ipv4 = h.finds_connections = true;
+                 h.netfilter.ip_chains = {"table ip t, chain forward"};
+             }},
         {.what = "rules that cannot be read",
          .change = [](Host& h) { h.netfilter.unknown = "no permission"; },
          .bridge = "no permission",

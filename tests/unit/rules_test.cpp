@@ -299,8 +299,8 @@ TEST(Rules, EachValueOfTrafficControl) {
 }
 
 TEST(Rules, EachValueOfNetfilter) {
-    [[maybe_unused]] const auto [call_iptables, call_ip6tables, filter_tagged, bridge_chains, ip_chains, device_chains,
-                                 unknown] = Netfilter{};
+    [[maybe_unused]] const auto [call_iptables, call_ip6tables, filter_tagged, bridge_chains, ip_chains, tracks_ipv4,
+                                 tracks_ipv6, per_packet, device_chains, unknown] = Netfilter{};
     const std::string chain = "table ip filter, chain FORWARD";
     const auto with_rules = [&chain](const char* what, const std::function<void(Host&)>& call, std::uint32_t gained) {
         return Row{.what = what,
@@ -360,8 +360,8 @@ TEST(Rules, EachValueOfNetfilter) {
 }
 
 TEST(Rules, EachOtherValueOfTheHost) {
-    [[maybe_unused]] const auto [links, fdb, vlans, vlan_uppers, drivers, traffic_control, netfilter, forwards,
-                                 vlan_devices] = Host{};
+    [[maybe_unused]] const auto [links, fdb, vlans, vlan_uppers, drivers, traffic_control, netfilter,
+                                 finds_connections, forwards, vlan_devices] = Host{};
     check({
         {.what = "forwards", .change = [](Host& h) { h.forwards = true; }, .gained = DEVICE_ROUTED},
         {.what = "vlan_devices", .change = [](Host& h) { h.vlan_devices = true; }, .gained = DEVICE_VLAN_UPPERS},

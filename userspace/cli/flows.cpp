@@ -86,6 +86,11 @@ Json flow_json(const flow_key& key, const flow& flow, std::uint64_t now) {
                  {"bytes", flow.bytes},
                  {"age_s", age},
                  {"packets_per_s", age > 0 ? static_cast<double>(flow.packets) / age : 0}};
+    if ((flow.out.flags & FLOW_TRANSLATED) != 0)
+        json["translated"] = {{"source", address_text(flow.out.source, key.family)},
+                              {"source_port", ntohs(flow.out.source_port)},
+                              {"destination", address_text(flow.out.destination, key.family)},
+                              {"destination_port", ntohs(flow.out.destination_port)}};
     if (has_ports(key)) {
         json["source_port"] = ntohs(key.source_port);
         json["destination_port"] = ntohs(key.destination_port);
@@ -100,12 +105,18 @@ std::string end_text(const Json& flow, const char* address, const char* port) {
     return fmt::format("{}:{}", v6 ? "[" + text + "]" : text, flow.at(port).get<int>());
 }
 
+std::string translation_text(const Json& flow) {
+    if (!flow.contains("translated")) return "";
+    const Json& out = flow.at("translated");
+    return fmt::format("{} > {}", end_text(out, "source", "source_port"), end_text(out, "destination", "destination_port"));
+}
+
 void print_flows(const Json& flows, std::size_t all) {
     std::vector<std::vector<std::string>> rows = {
-        {"protocol", "from", "to", "in", "out", "next hop", "frames", "bytes", "frames/s", "age", ""}};
+        {"protocol", "from", "to", "translated to", "in", "out", "next hop", "frames", "bytes", "frames/s", "age", ""}};
     for (const Json& flow : flows)
         rows.push_back({flow.at("protocol_name").get<std::string>(), end_text(flow, "source", "source_port"),
-                        end_text(flow, "destination", "destination_port"), flow.at("in").get<std::string>(),
+                        end_text(flow, "destination", "destination_port"), translation_text(flow), flow.at("in").get<std::string>(),
                         flow.at("out").get<std::string>(), flow.at("next_hop").get<std::string>(),
                         count_text(flow.at("packets").get<std::uint64_t>()),
                         bytes_text(flow.at("bytes").get<std::uint64_t>()),

@@ -62,7 +62,21 @@ std::string vlan_aware_text(const nlohmann::json& bridge) {
 
 std::string routing_text(const nlohmann::json& bridge) {
     const nlohmann::json& routing = bridge.at("routing");
-    return routing.at("state") == "fast" ? "fast" : "left to the kernel: " + routing.at("why").get<std::string>();
+    if (routing.at("state") != "fast") return "left to the kernel: " + routing.at("why").get<std::string>();
+    const nlohmann::json& connections = routing.at("connections");
+    const bool ipv4 = connections.at("ipv4").get<bool>(), ipv6 = connections.at("ipv6").get<bool>();
+    if (!ipv4 && !ipv6) return "fast";
+    return fmt::format("fast; {} as connections that rules accepted ({})",
+                       ipv4 && ipv6 ? "all"
+                       : ipv4       ? "IPv4"
+                                    : "IPv6",
+                       fmt::join(routing.at("rules").get<std::vector<std::string>>(), "; "));
+}
+
+void print_parts(const nlohmann::json& bridge) {
+    if (bridge.contains("bridging") && bridge.at("bridging").at("state") != "fast")
+        fmt::print("  bridging: left to the kernel: {}\n", bridge.at("bridging").at("why").get<std::string>());
+    fmt::print("  routing: {}\n", routing_text(bridge));
 }
 
 std::string hook_text(const nlohmann::json& port) {
@@ -83,7 +97,7 @@ void print_plan(const nlohmann::json& bridge) {
     const std::string vlans = vlan_aware_text(bridge);
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlans.empty() ? "" : " (" + vlans + ")",
                fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
-    if (fast) fmt::print("  routing: {}\n", routing_text(bridge));
+    if (fast) print_parts(bridge);
     std::vector<std::vector<std::string>> rows;
     for (const auto& port : bridge.at("ports")) {
         rows.push_back({port.at("name").get<std::string>(), hook_text(port), port.at("why").get<std::string>()});

@@ -25,6 +25,8 @@ void print_table(const std::vector<std::vector<std::string>>& rows, const std::s
 
 // Of a bridge or device as plan_json() gives it: "fast", or why packets are the kernel's to route.
 std::string routing_text(const nlohmann::json& bridge);
+// Lines for what of it is left to the kernel, and for its routing.
+void print_parts(const nlohmann::json& bridge);
 // "VLAN-aware, 802.1Q", or nothing. `bridge` as plan_json() makes it, as below.
 std::string vlan_aware_text(const nlohmann::json& bridge);
 // "tc", or "tc by eth0" of a VLAN device whose programs are there.

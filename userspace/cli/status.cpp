@@ -45,7 +45,9 @@ void print_port(const Json& port) {
     std::vector<std::vector<std::string>> rows = {
         {"fast", frames_text(port.at("fast")),
          share.is_null() ? "" : fmt::format("{:.1f} % of all", 100 * share.get<double>())}};
-    if (port.at("routed").at("packets") != 0) rows.push_back({"  routed", frames_text(port.at("routed")), "of those"});
+    for (const auto& [key, what] : {std::pair("routed", "of those"), {"filtered", "of those, in accepted connections"},
+                                    {"translated", "of those, in connections with NAT"}})
+        if (port.at(key).at("packets") != 0) rows.push_back({std::string("  ") + key, frames_text(port.at(key)), what});
     for (const auto& [reason, counter] : port.at("slow").items())
         rows.push_back({reason, frames_text(counter), counter.at("meaning").get<std::string>()});
     print_table(rows, "    ");
@@ -89,7 +91,7 @@ void print_bridge(const Json& bridge) {
     const std::string vlan_aware = vlan_aware_text(bridge);
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlan_aware.empty() ? "" : " (" + vlan_aware + ")",
                fast ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
-    if (fast) fmt::print("  routing: {}\n", routing_text(bridge));
+    if (fast) print_parts(bridge);
     if (bridge.contains("vlans"))
         print_vlans(bridge);
     else

@@ -46,7 +46,10 @@ void up(const UpOptions& options) {
             continue;
         }
         const std::string vlans = vlan_aware_text(bridge);
-        if (bridge.at("kind") == "bridge")
+        if (bridge.at("kind") == "bridge" && bridge.at("bridging").at("state") != "fast")
+            fmt::print("{}: bridging left to the kernel: {}\n", name,
+                       bridge.at("bridging").at("why").get<std::string>());
+        else if (bridge.at("kind") == "bridge")
             fmt::print("{}: fast ({} of {} ports{})\n", name, fast, bridge.at("ports").size(),
                        vlans.empty() ? "" : "; " + vlans);
         fmt::print("{}: routing {}\n", name, routing_text(bridge));

@@ -180,6 +180,11 @@ struct Netfilter {
     bool filter_tagged = false;                        // bridge-nf-filter-vlan-tagged or -pppoe-tagged
     std::vector<std::string> bridge_chains;            // nft's bridge family or ebtables, with rules or a drop policy
     std::vector<std::string> ip_chains;                // ip, ip6, inet families, iptables: rules, or conntrack in use
+    // Of the IP families' chains: whether they see routed packets of that family, and what in them has to see each one:
+    // "limit (table ip filter, chain FORWARD)".
+    bool tracks_ipv4 = false;
+    bool tracks_ipv6 = false;
+    std::vector<std::string> per_packet;
     std::map<std::string, std::string> device_chains;  // nft's netdev family: device name -> chain
     std::optional<std::string> unknown;                // why the rules could not be read: then everything is governed
 
@@ -196,6 +201,7 @@ struct Host {
     std::map<Ifindex, DriverFacts> drivers;
     std::map<Ifindex, TrafficControl> traffic_control;
     Netfilter netfilter;
+    bool finds_connections = false;  // programs can look connections up (nf_conntrack was there when they were loaded)
     bool forwards = false;      // IPv4 or IPv6 packets, by the sysctls for all devices
     bool vlan_devices = false;  // the kernel has VLAN devices: one in another namespace may sit on a port unseen
 };

@@ -47,19 +47,25 @@ bool is_bridge(const Host& host, Ifindex index) {
     return link != host.links.end() && link->second.kind == "bridge";
 }
 
+bool calls_iptables(const Netfilter& netfilter, const BridgeAttributes& bridge) {
+    return netfilter.call_iptables || netfilter.call_ip6tables || bridge.nf_call_iptables || bridge.nf_call_ip6tables;
+}
+
 // Who else looks at this bridge's frames: the reason to leave it to the kernel, or empty.
 std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& bridge) {
     if (netfilter.unknown) return "the packet filter's rules cannot be read (" + *netfilter.unknown + ")";
     if (!netfilter.bridge_chains.empty())
         return fmt::format("rules see its frames: {}", fmt::join(netfilter.bridge_chains, "; "));
-    const bool calls =
-        netfilter.call_iptables || netfilter.call_ip6tables || bridge.nf_call_iptables || bridge.nf_call_ip6tables;
-    if (!calls) return {};
-    if (!netfilter.ip_chains.empty())
-        return fmt::format("br_netfilter shows its frames to rules: {} (sysctl net.bridge.bridge-nf-call-iptables)",
-                           fmt::join(netfilter.ip_chains, "; "));
-    if (netfilter.filter_tagged) return "br_netfilter looks into tagged frames (sysctl net.bridge.bridge-nf-filter-*)";
+    if (calls_iptables(netfilter, bridge) && netfilter.filter_tagged)
+        return "br_netfilter looks into tagged frames (sysctl net.bridge.bridge-nf-filter-*)";
     return {};
+}
+
+// Of what goes from port to port: packets that are routed, rules see elsewhere.
+std::string shown_to_rules(const Netfilter& netfilter, const BridgeAttributes& bridge) {
+    if (netfilter.ip_chains.empty() || !calls_iptables(netfilter, bridge)) return {};
+    return fmt::format("br_netfilter shows its frames to rules: {} (sysctl net.bridge.bridge-nf-call-iptables)",
+                       fmt::join(netfilter.ip_chains, "; "));
 }
 
 // A device on top of the bridge that takes frames for an address of its own.
@@ -244,6 +250,7 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
         DEVICE_LEARNS);
     if (of_bridge.refusal.empty() && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
     set(of_bridge.routes(), DEVICE_ROUTED);
+    set(of_bridge.routes() && !of_bridge.bridging_refusal.empty(), DEVICE_ROUTES_ONLY);
     set(port.isolated, DEVICE_ISOLATED);
     set(host.vlan_devices || plan.below != link.index, DEVICE_VLAN_UPPERS);
     set(host.netfilter.call_iptables || attributes.nf_call_iptables, DEVICE_BRNF_IPV4);
@@ -345,8 +352,13 @@ std::string routing_refusal(const Host& host, const Link& link, const AttachFail
     if (!host.forwards)
         return "the host forwards no packets (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding)";
     if (host.netfilter.unknown) return "the packet filter's rules cannot be read (" + *host.netfilter.unknown + ")";
-    if (!host.netfilter.ip_chains.empty())
-        return fmt::format("rules see its packets: {}", fmt::join(host.netfilter.ip_chains, "; "));
+    if (!host.netfilter.per_packet.empty())
+        return fmt::format("rules have to see each of its packets: {}", fmt::join(host.netfilter.per_packet, "; "));
+    if ((host.netfilter.tracks_ipv4 || host.netfilter.tracks_ipv6) && !host.finds_connections)
+        return fmt::format(
+            "rules see its packets ({}), and connections cannot be looked up: nf_conntrack was not there when the "
+            "programs were loaded (`modprobe nf_conntrack`, then `underpass down` and `up`)",
+            fmt::join(host.netfilter.ip_chains, "; "));
     if (link.bridge && link.bridge->vlan_filtering) return "the bridge filters VLANs";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its packets: " + chain->second;
@@ -397,6 +409,7 @@ BridgePlan begin_plan(const Host& host, const Link& bridge, HookChoice choice, c
         return plan;
     }
     plan.refusal = bridge_refusal(host, bridge);
+    if (bridge.bridge) plan.bridging_refusal = shown_to_rules(host.netfilter, *bridge.bridge);
     for (const auto& [index, link] : host.links)
         if (link.master == bridge.index) plan.ports.push_back(begin_port(host, bridge, link, attach_failures));
     return plan;
@@ -409,6 +422,11 @@ std::string refusal_as_a_whole(const BridgePlan& plan) {
     const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
     if (!std::ranges::all_of(plan.ports, is_left)) return {};
     return fmt::format("no port of it can go fast ({}: {})", plan.ports.front().name, plan.ports.front().refusal);
+}
+
+// A bridge that would neither bridge nor route.
+void refuse_idle(BridgePlan& plan) {
+    if (plan.refusal.empty() && !plan.routing_refusal.empty()) plan.refusal = plan.bridging_refusal;
 }
 
 void finish_plan(BridgePlan& plan, const Host& host) {
@@ -456,6 +474,7 @@ std::map<std::string, std::string> waited_for(const Host& host, const Selection&
 
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {
     BridgePlan plan = begin_plan(host, bridge, choice, attach_failures);
+    refuse_idle(plan);
     choose_xdp({&plan}, host);
     finish_plan(plan, host);
     return plan;
@@ -478,6 +497,7 @@ Plan make_plan(const Host& host, const Selection& selection, const AttachFailure
                 "there is no other device to route to that is accelerated too (name it with this one: `underpass up`)";
     choose_xdp(routers, host);
     for (auto& [index, of_device] : plan) {
+        refuse_idle(of_device);
         if (!of_device.routes()) choose_xdp({&of_device}, host);
         finish_plan(of_device, host);
     }

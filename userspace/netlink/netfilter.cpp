@@ -15,11 +15,14 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <system_error>
+#include <tuple>
 
 #include "loader/error.h"
 #include "loader/fd.h"
+#include "netlink/decode_nft_rule.h"
 #include "netlink/request.h"
 #include "netlink/socket.h"
 
@@ -94,25 +97,18 @@ std::vector<std::string> read_ebtables() {
     return tables;
 }
 
-void dump_hooks(NetlinkSocket& socket, std::uint16_t command, Netfilter& netfilter) {
+void dump_nftables(NetlinkSocket& socket, std::uint16_t command, Netfilter& netfilter,
+                   const NetlinkSocket::Callback& item) {
     DumpRequest<nfgenmsg> request(static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | command));
     request.header->nfgen_family = NFPROTO_UNSPEC;
     request.header->version = NFNETLINK_V0;
     try {
-        socket.dump(request.message, "list the hooks of nftables", [&](const nlmsghdr* message) {
-            if (const auto hook = decode_nft_hook(message)) add_hook(netfilter, *hook);
-        });
+        socket.dump(request.message, "list the rules of nftables", item);
     } catch (const NetlinkError& error) {
         // A kernel without nftables, or without flowtables, has no such rules.
         const int code = error.code().value();
         if (code != EOPNOTSUPP && code != EPROTONOSUPPORT && code != EINVAL) netfilter.unknown = error.what();
     }
-}
-
-// Of hooks in the IP families: all but those of a device. A rule for the host's own packets, too, may need connections:
-// they are then tracked, and fragments put together, where br_netfilter shows a frame between two ports.
-bool sees_bridged(const NftHook& hook) {
-    return hook.hook != NF_INET_INGRESS;
 }
 
 const char* family_name(std::uint8_t family) {
@@ -125,6 +121,40 @@ const char* family_name(std::uint8_t family) {
         case NFPROTO_NETDEV: return "netdev";
         default: return "of a family that is not known here,";
     }
+}
+
+bool is_ip(std::uint8_t family) {
+    return family == NFPROTO_IPV4 || family == NFPROTO_IPV6 || family == NFPROTO_INET;
+}
+
+// Base chains that no packet comes by that is routed.
+using Chain = std::tuple<std::uint8_t, std::string, std::string>;
+bool sees_routed(const NftHook& hook) {
+    return hook.hook != NF_INET_LOCAL_IN && hook.hook != NF_INET_LOCAL_OUT;
+}
+
+void dump_per_packet(NetlinkSocket& socket, const std::set<Chain>& of_the_host, Netfilter& netfilter) {
+    std::set<std::string> found;
+    dump_nftables(socket, NFT_MSG_GETRULE, netfilter, [&](const nlmsghdr* message) {
+        const auto rule = decode_nft_rule(message);
+        if (!rule || rule->per_packet.empty() || !is_ip(rule->family)) return;
+        if (of_the_host.contains({rule->family, rule->table, rule->chain})) return;
+        found.insert(
+            fmt::format("{} (table {} {}, chain {})", rule->per_packet, family_name(rule->family), rule->table, rule->chain));
+    });
+    dump_nftables(socket, NFT_MSG_GETSET, netfilter, [&](const nlmsghdr* message) {
+        const auto set = decode_nft_set(message);
+        if (!set || !set->changes_itself || !is_ip(set->family)) return;
+        found.insert(fmt::format("a set that changes by itself (table {} {}, set {})", family_name(set->family), set->table,
+                                 set->name));
+    });
+    netfilter.per_packet.insert(netfilter.per_packet.end(), found.begin(), found.end());
+}
+
+// Of hooks in the IP families: all but those of a device. A rule for the host's own packets, too, may need connections:
+// they are then tracked, and fragments put together, where br_netfilter shows a frame between two ports.
+bool sees_bridged(const NftHook& hook) {
+    return hook.hook != NF_INET_INGRESS;
 }
 
 }  // namespace
@@ -141,7 +171,10 @@ void add_hook(Netfilter& netfilter, const NftHook& hook) {
         case NFPROTO_IPV4:
         case NFPROTO_IPV6:
         case NFPROTO_INET:
-            if (sees_bridged(hook)) netfilter.ip_chains.push_back(text);
+            if (!sees_bridged(hook)) break;
+            netfilter.ip_chains.push_back(text);
+            netfilter.tracks_ipv4 = netfilter.tracks_ipv4 || hook.family != NFPROTO_IPV6;
+            netfilter.tracks_ipv6 = netfilter.tracks_ipv6 || hook.family != NFPROTO_IPV4;
             break;
         case NFPROTO_ARP:     // ARP frames are the kernel's anyway
         case NFPROTO_NETDEV:  // by device, above
@@ -176,11 +209,22 @@ Netfilter read_netfilter() {
     netfilter.call_ip6tables = facts.call_ip6tables;
     netfilter.filter_tagged = facts.filter_tagged;
     netfilter.ip_chains = facts.legacy_tables;
+    netfilter.per_packet = facts.legacy_tables;  // their rules are not read
+    netfilter.tracks_ipv4 = netfilter.tracks_ipv6 = !facts.legacy_tables.empty();
     netfilter.bridge_chains = facts.ebtables;
     try {
         NetlinkSocket socket(NETLINK_NETFILTER);
-        dump_hooks(socket, NFT_MSG_GETCHAIN, netfilter);
-        dump_hooks(socket, NFT_MSG_GETFLOWTABLE, netfilter);
+        std::set<Chain> of_the_host;
+        const auto take_hook = [&](const nlmsghdr* message) {
+            const auto hook = decode_nft_hook(message);
+            if (!hook) return;
+            add_hook(netfilter, *hook);
+            if (is_ip(hook->family) && !hook->flowtable && !sees_routed(*hook))
+                of_the_host.emplace(hook->family, hook->table, hook->chain);
+        };
+        dump_nftables(socket, NFT_MSG_GETCHAIN, netfilter, take_hook);
+        dump_nftables(socket, NFT_MSG_GETFLOWTABLE, netfilter, take_hook);
+        if (!netfilter.ip_chains.empty()) dump_per_packet(socket, of_the_host, netfilter);
     } catch (const NetlinkError& error) {
         // A kernel without netfilter's netlink has no nftables either.
         if (error.code().value() != EPROTONOSUPPORT) netfilter.unknown = error.what();

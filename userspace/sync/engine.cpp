@@ -12,6 +12,7 @@
 #include <utility>
 #include <variant>
 
+#include "netlink/conntrack.h"
 #include "netlink/decode.h"
 #include "netlink/ethtool.h"
 #include "netlink/netdev.h"
@@ -59,6 +60,7 @@ Engine::Engine(const PinDirectory& pins, State state, const Programs::Sizes& siz
       programs_(Programs::load(pins, sizes)),
       route_events_(route_event_socket()),
       filter_events_(filter_event_socket()),
+      filter_(NETLINK_NETFILTER),
       policy_events_(policy_event_socket()),
       driver_events_(driver_event_socket()),
       reconciler_(programs_.fdb_size),
@@ -88,7 +90,7 @@ BridgePlan Engine::consider(Ifindex device, HookChoice choice) {
 }
 
 std::vector<int> Engine::event_fds() const {
-    std::vector<int> fds = {route_events_.fd(), filter_events_.fd()};
+    std::vector<int> fds = {route_events_.fd(), filter_events_.fd(), programs_.requests.fd()};
     if (driver_events_) fds.push_back(driver_events_->fd());
     if (policy_events_) fds.push_back(policy_events_->fd());
     return fds;
@@ -167,6 +169,7 @@ void Engine::on_events() {
         programs_.heartbeat.distrust();  // events are missing: nothing is certain until the dump is in
         spdlog::warn("events were lost (ENOBUFS): reading everything anew");
     }
+    prepare_connections();
     if (std::exchange(dumped_, false)) judge_dump(entries_went);
     if (resync_due_)
         resync();
@@ -188,7 +191,7 @@ void Engine::judge() {
 }
 
 void Engine::judge(const Dirty& dirty) {
-    if (dirty.routing) programs_.heartbeat.tell_change();
+    if (dirty.routing || dirty.ruleset) programs_.heartbeat.tell_change();
     if (judged_) remove_first(dirty.fdb);
     const auto only_ours = [ours = devices()](std::set<Ifindex> devices) {
         std::erase_if(devices, [&ours](Ifindex device) { return !ours.contains(device); });
@@ -196,7 +199,7 @@ void Engine::judge(const Dirty& dirty) {
     };
     const std::set<Ifindex> probe = only_ours(dirty.probe);
     const std::set<Ifindex> traffic_control = only_ours(dirty.traffic_control);
-    if (dirty.ruleset) survey_.read_netfilter(mirror_.host());
+    if (dirty.ruleset) read_rules();
     survey_.read_vlans(mirror_.host(), dirty.vlans);
     const bool changed = dirty.plan || dirty.ruleset || !dirty.vlans.empty();
     if (judged_ && changed) {
@@ -225,6 +228,24 @@ void Engine::judge(const Dirty& dirty) {
     }
     judged_ = true;
     if (reconciler_.take_fdb_stale()) write(reconciler_.reconcile_all_fdb(host(), plan_));
+}
+
+void Engine::read_rules() {
+    survey_.read_netfilter(mirror_.host());
+    mirror_.host().finds_connections = programs_.find_connections();
+    const Netfilter& netfilter = host().netfilter;
+    const std::uint32_t tracked = (netfilter.tracks_ipv4 ? std::uint32_t{CONTROL_TRACKED_IPV4} : 0) |
+                                  (netfilter.tracks_ipv6 ? std::uint32_t{CONTROL_TRACKED_IPV6} : 0);
+    if (programs_.heartbeat.set_tracked(tracked)) programs_.heartbeat.tell_change();
+}
+
+// What a connection is told again and again that is gone, or that conntrack refuses, costs a message in 8 ms each.
+void Engine::prepare_connections() {
+    for (const flow_request& request : programs_.requests.take()) try {
+            make_liberal(filter_, request.key);
+        } catch (const NetlinkError& error) {
+            spdlog::debug("a connection stays the kernel's: {}", error.what());
+        }
 }
 
 void Engine::remove_first(const std::set<FdbKey>& keys) {

@@ -88,6 +88,8 @@ private:
     void restore_distrusted();
     void audit(Clock::time_point now);
     void forget_idle_flows(Clock::time_point now);
+    void read_rules();
+    void prepare_connections();
     std::set<Ifindex> devices() const;
     std::uint64_t moved_sources() const;
 
@@ -97,6 +99,7 @@ private:
     Survey survey_;
     NetlinkSocket route_events_;
     NetlinkSocket filter_events_;
+    NetlinkSocket filter_;
     std::optional<NetlinkSocket> policy_events_;  // IPsec; kernels may have none
     std::optional<NetlinkSocket> driver_events_;  // kernels before 6.3 have none
     Mirror mirror_;

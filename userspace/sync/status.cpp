@@ -27,10 +27,6 @@ constexpr std::array<const char*, REASON_COUNT> kReasonSentences = {
 #undef X
 };
 
-bool is_fast(std::size_t reason) {
-    return reason == REASON_FORWARDED || reason == REASON_ROUTED;
-}
-
 std::int64_t age_ms(Engine::Clock::time_point since) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Engine::Clock::now() - since).count();
 }
@@ -38,7 +34,7 @@ std::int64_t age_ms(Engine::Clock::time_point since) {
 device_counters sum(const std::vector<device_counters>& of_cpus) {
     device_counters total{};
     for (const device_counters& one : of_cpus)
-        for (std::size_t reason = 0; reason < REASON_COUNT; reason++) {
+        for (std::uint32_t reason = 0; reason < REASON_COUNT; reason++) {
             total.by_reason[reason].packets += one.by_reason[reason].packets;
             total.by_reason[reason].bytes += one.by_reason[reason].bytes;
         }
@@ -49,20 +45,30 @@ void add_counters(Json& port, const device_counters& counters) {
     std::uint64_t all = 0;
     counter fast{};
     Json slow = Json::object();
-    for (std::size_t reason = 0; reason < REASON_COUNT; reason++) {
+    for (std::uint32_t reason = 0; reason < REASON_COUNT; reason++) {
         const counter& one = counters.by_reason[reason];
         all += one.packets;
-        if (is_fast(reason)) {
+        if (reason_is_fast(reason) != 0) {
             fast.packets += one.packets;
             fast.bytes += one.bytes;
         }
-        if (is_fast(reason) || one.packets == 0) continue;
+        if (reason_is_fast(reason) != 0 || one.packets == 0) continue;
         slow[kReasonNames[reason]] = {
             {"packets", one.packets}, {"bytes", one.bytes}, {"meaning", kReasonSentences[reason]}};
     }
-    const counter& routed = counters.by_reason[REASON_ROUTED];
+    const auto sum_of = [&counters](std::initializer_list<reason> reasons) {
+        counter sum{};
+        for (const reason each : reasons) {
+            sum.packets += counters.by_reason[each].packets;
+            sum.bytes += counters.by_reason[each].bytes;
+        }
+        return Json{{"packets", sum.packets}, {"bytes", sum.bytes}};
+    };
     port["fast"] = {{"packets", fast.packets}, {"bytes", fast.bytes}};
-    port["routed"] = {{"packets", routed.packets}, {"bytes", routed.bytes}};  // of those
+    // Of those; and of these, those of connections, translated or not.
+    port["routed"] = sum_of({REASON_ROUTED, REASON_ROUTED_CONNECTION, REASON_TRANSLATED});
+    port["filtered"] = sum_of({REASON_ROUTED_CONNECTION});
+    port["translated"] = sum_of({REASON_TRANSLATED});
     port["slow"] = std::move(slow);
     port["share_fast"] = all == 0 ? Json() : Json(static_cast<double>(fast.packets) / static_cast<double>(all));
 }
@@ -80,8 +86,8 @@ vlan_counters sum(const std::vector<vlan_counters>& of_cpus) {
 
 vlan_counters fast_and_slow(const device_counters& counters) {
     vlan_counters total{};
-    for (std::size_t reason = 0; reason < REASON_COUNT; reason++) {
-        counter& part = is_fast(reason) ? total.fast : total.slow;
+    for (std::uint32_t reason = 0; reason < REASON_COUNT; reason++) {
+        counter& part = reason_is_fast(reason) != 0 ? total.fast : total.slow;
         part.packets += counters.by_reason[reason].packets;
         part.bytes += counters.by_reason[reason].bytes;
     }
@@ -153,8 +159,16 @@ Json plan_json(const Host& host, const BridgePlan& plan) {
                    {"state", plan.refusal.empty() ? "fast" : "kernel"}};
     if (!plan.refusal.empty()) bridge["why"] = plan.refusal;
     bridge["kind"] = plan.is_bridge ? "bridge" : "device";
+    if (plan.is_bridge) {
+        const std::string& why = plan.refusal.empty() ? plan.bridging_refusal : plan.refusal;
+        bridge["bridging"] = {{"state", why.empty() ? "fast" : "kernel"}};
+        if (!why.empty()) bridge["bridging"]["why"] = why;
+    }
     bridge["routing"] = {{"state", plan.routes() ? "fast" : "kernel"}};
     if (!plan.routes()) bridge["routing"]["why"] = plan.refusal.empty() ? plan.routing_refusal : plan.refusal;
+    const Netfilter& rules = host.netfilter;
+    bridge["routing"]["connections"] = {{"ipv4", rules.tracks_ipv4}, {"ipv6", rules.tracks_ipv6}};
+    if (!rules.ip_chains.empty()) bridge["routing"]["rules"] = rules.ip_chains;
     const auto link = host.links.find(plan.index);
     if (plan.vlan_aware && link != host.links.end() && link->second.bridge)
         bridge["vlan_aware"] = vlan_protocol_name(link->second.bridge->vlan_protocol);

@@ -7,6 +7,7 @@
 
 #include "loader/attach.h"
 #include "loader/object.h"
+#include "loader/probe.h"
 #include "maps/abi.h"
 #include "netlink/dump.h"
 #include "netlink/netfilter.h"
@@ -151,6 +152,7 @@ Host Survey::take(const std::set<std::string>& named) {
     survey.probe(host, devices);
     survey.read_traffic_control(host, devices);
     survey.read_netfilter(host);
+    host.finds_connections = probe_conntrack().present;
     survey.read_vlans(host, devices);
     survey.find_vlan_uppers(host);
     return host;

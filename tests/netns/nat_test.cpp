@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// A host whose rules see what it routes: masquerade, published ports, filters, as people write them and as container
+// engines do. By both hooks: conversations as without Underpass, and every change that the kernel obeys.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "harness/frame_socket.h"
+#include "lab/link.h"
+#include "loader/pin.h"
+#include "route_fixture.h"
+#include "trial.h"
+
+namespace underpass::test {
+
+namespace {
+
+// The client is behind the router's own address; its port 80 is published there as 8080.
+constexpr const char* kMasquerade =
+    "add table ip n;"
+    "add chain ip n pre { type nat hook prerouting priority dstnat; };"
+    "add chain ip n post { type nat hook postrouting priority srcnat; };"
+    "add rule ip n pre iifname up tcp dport 8080 dnat to 10.1.0.2:80;"
+    "add rule ip n pre iifname up udp dport 8080 dnat to 10.1.0.2:80;"
+    "add rule ip n post oifname up ip saddr { 10.0.0.0/24, 10.1.0.0/24 } masquerade;"
+    "add table inet f;"
+    "add chain inet f forward { type filter hook forward priority filter; policy drop; };"
+    "add rule inet f forward ct state established,related counter accept;"
+    "add rule inet f forward ct state invalid drop;"
+    "add rule inet f forward tcp flags syn / syn,rst tcp option maxseg size set rt mtu;"
+    "add rule inet f forward iifname br0 oifname up accept;"
+    "add rule inet f forward ct status dnat accept";
+
+// As Docker 24 writes them for a bridge of that name, with a published port.
+constexpr const char* kDocker = R"(
+iptables -t nat -N DOCKER
+iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+iptables -t nat -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+iptables -t nat -A POSTROUTING -s 10.1.0.0/24 ! -o br0 -j MASQUERADE
+iptables -t nat -A POSTROUTING -s 10.0.0.0/24 ! -o br0 -j MASQUERADE
+iptables -t nat -A POSTROUTING -s 10.1.0.2/32 -d 10.1.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE
+iptables -t nat -A DOCKER -i br0 -j RETURN
+iptables -t nat -A DOCKER ! -i br0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.1.0.2:80
+iptables -t nat -A DOCKER ! -i br0 -p udp -m udp --dport 8080 -j DNAT --to-destination 10.1.0.2:80
+for c in DOCKER DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2 DOCKER-USER; do iptables -N $c; done
+iptables -P FORWARD DROP
+iptables -A FORWARD -j DOCKER-USER
+iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+iptables -A FORWARD -o br0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -A FORWARD -o br0 -j DOCKER
+iptables -A FORWARD -i br0 ! -o br0 -j ACCEPT
+iptables -A FORWARD -i br0 -o br0 -j ACCEPT
+iptables -A DOCKER -d 10.1.0.2/32 ! -i br0 -o br0 -p tcp -m tcp --dport 80 -j ACCEPT
+iptables -A DOCKER -d 10.1.0.2/32 ! -i br0 -o br0 -p udp -m udp --dport 80 -j ACCEPT
+iptables -A DOCKER-ISOLATION-STAGE-1 -i br0 ! -o br0 -j DOCKER-ISOLATION-STAGE-2
+iptables -A DOCKER-ISOLATION-STAGE-1 -j RETURN
+iptables -A DOCKER-ISOLATION-STAGE-2 -o br0 -j DROP
+iptables -A DOCKER-ISOLATION-STAGE-2 -j RETURN
+iptables -A DOCKER-USER -j RETURN
+)";
+
+class NatTest : public RouteTest {
+protected:
+    void SetUp() override {
+        RouteTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        if (!run(*router_, {"nft", "add table ip n; add chain ip n c { type nat hook postrouting priority 0; }"}).ok())
+            GTEST_SKIP() << "this kernel has no NAT for nftables";
+        shell(*router_, "nft flush ruleset");
+        shell(*server_, "ip route del default; ip -6 route del default");  // it knows the router alone
+    }
+
+    void nft(const std::string& rules) const { shell(*router_, "nft '" + rules + "'"); }
+
+    // What people try first, and what goes wrong first; each line as it was said, without times.
+    std::string converse() const {
+        std::string said;
+        const auto say = [&](const lab::Namespace& where, const std::string& command, const std::string& keep) {
+            const Finished finished = run(
+                where, {"sh", "-c", command + " 2>&1 | grep -E '" + keep + "' | sed 's/, time.*//'"}, milliseconds(60000));
+            said += command + ":\n" + finished.out;
+        };
+        say(*client_, "ping -n -W 2 -c 5 -i 0.01 10.2.0.2", "transmitted");
+        say(*client_, "ping -n -W 2 -c 2 -i 0.01 -s 4000 10.2.0.2", "transmitted");  // fragments
+        say(*client_, "ping -n -W 2 -c 2 -i 0.01 -t 1 10.2.0.2", "exceeded|transmitted");
+        say(*client_, "ping -n -W 2 -c 2 -i 0.01 10.1.0.1", "transmitted");
+        say(*server_, "ping -n -W 1 -c 1 10.1.0.2", "transmitted|nreachable");
+        said += stream(*client_, "10.2.0.2", *server_, 5201, "");
+        said += stream(*client_, "10.2.0.2", *server_, 5201, "-R");
+        said += stream(*server_, "10.2.0.1", *client_, 80, "-p 8080");  // the published port
+        return said;
+    }
+
+    // iperf3 in one direction, for a second; "" if it went well.
+    static std::string stream(const lab::Namespace& from, const std::string& to, const lab::Namespace& server, int port,
+                              const std::string& options) {
+        const Child listening(server, {"iperf3", "-s", "-1", "-p", std::to_string(port)});
+        std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
+        const Finished finished =
+            run(from,
+                {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 4 : 1, options)},
+                milliseconds(60000));
+        return finished.ok() ? "" : finished.text();
+    }
+
+    void expect_same_conversations() {
+        const std::string expected = converse();
+        up();
+        EXPECT_EQ(converse(), expected);
+        EXPECT_GE(routed("c", "translated"), is_emulated() ? 10U : 1000U) << ask("status").dump(2);
+        EXPECT_GE(routed("up", "translated"), is_emulated() ? 10U : 500U);
+        const Finished down = underpass(*router_, {"down"});
+        EXPECT_TRUE(down.ok()) << down.text();
+        EXPECT_EQ(converse(), expected);
+        fmt::print("{}", expected);
+    }
+};
+
+TEST_P(NatTest, Masquerade) {
+    nft(kMasquerade);
+    expect_same_conversations();
+}
+
+TEST_P(NatTest, Docker) {
+    const Finished finished = run(*router_, {"sh", "-ec", kDocker});
+    if (!finished.ok()) GTEST_SKIP() << "iptables does not work here: " << finished.text();
+    expect_same_conversations();
+}
+
+// Rules that have to see each packet are named, and what they might see is left to the kernel.
+TEST_P(NatTest, RulesThatSeeEachPacket) {
+    nft(kMasquerade);
+    up();
+    nft("add rule inet f forward limit rate over 100000/second counter");
+    ask("sync");
+    const std::string named = underpass(*router_, {"status"}).text();
+    EXPECT_NE(named.find("limit (table inet f, chain forward)"), std::string::npos) << named;
+    EXPECT_EQ(stream(*client_, "10.2.0.2", *server_, 5201, ""), "");
+    EXPECT_EQ(routed("c", "translated"), 0U);
+    nft("flush chain inet f forward; add rule inet f forward accept");
+    ask("sync");
+    EXPECT_EQ(stream(*client_, "10.2.0.2", *server_, 5201, ""), "");
+    EXPECT_GT(routed("c", "translated"), 10U);
+}
+
+// One UDP connection as bare frames, by static neighbours, so that nothing else is on the wires.
+class NatStreamTest : public NatTest {
+protected:
+    void SetUp() override {
+        NatTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        for (const auto& [where, device] : {std::pair(client_, "c"), std::pair(server_, "s")})
+            where->run([device = device] { lab::disable_ipv6(device); });
+        shell(*router_, "for d in br0 up c d; do sysctl -q -w net.ipv6.conf.$d.disable_ipv6=1; done");
+        client_mac_ = client_->run([] { return lab::mac("c"); });
+        server_mac_ = server_->run([] { return lab::mac("s"); });
+        // Trial::numbered() is from 10.0.0.1 to 10.0.0.2.
+        shell(*router_, fmt::format("ip route add 10.0.0.1 dev br0; ip route add 10.0.0.2 dev up;"
+                                    "ip neigh replace 10.0.0.1 lladdr {} nud permanent dev br0;"
+                                    "ip neigh replace 10.0.0.2 lladdr {} nud permanent dev up;",
+                                    client_mac_.text(), server_mac_.text()));
+        router_->run([this] {
+            bridge_mac_ = lab::mac("br0");
+            up_mac_ = lab::mac("up");
+        });
+        from_.emplace(*client_, "c");
+        to_.emplace(*server_, "s");
+        nft(kMasquerade);
+        up();
+        for (int i = 0; i < 3; i++) {
+            from_->send(Ethernet{.destination = kBroadcast, .source = client_mac_} /
+                        Arp{.sender_mac = client_mac_, .target = "10.9.9.9"} / PadTo{60});
+            ask("sync");
+        }
+        to_->discard();
+    }
+
+    static constexpr std::size_t kSourcePort = 14 + 20, kNumber = kSourcePort + 8;
+
+    // The server answers what it has got last, so that conntrack has seen both directions.
+    void answer_one() {
+        const auto frames = to_->receive(milliseconds(is_emulated() ? 1000 : 100));
+        ASSERT_FALSE(frames.empty());
+        std::uint16_t port = 0;
+        std::memcpy(&port, frames.back().data() + kSourcePort, sizeof(port));
+        to_->send(Ethernet{.destination = up_mac_, .source = server_mac_} /
+                  IPv4{.source = "10.0.0.2", .destination = "10.2.0.1"} /
+                  UDP{.sport = Trial::kNumberedPort, .dport = __builtin_bswap16(port)});
+    }
+
+    std::uint64_t translated_in(milliseconds time) const {
+        const std::uint64_t before = routed("c", "translated");
+        std::this_thread::sleep_for(time * (is_emulated() ? 3 : 1));
+        return routed("c", "translated") - before;
+    }
+    void expect_fast() const {
+        for (int i = 0; i < 30; i++)
+            if (translated_in(milliseconds(100)) > 10) return;
+        FAIL() << "it does not go fast: " << ask("status").dump(2);
+    }
+
+    static std::chrono::microseconds interval() { return std::chrono::microseconds(is_emulated() ? 5000 : 200); }
+
+    std::optional<FrameSocket> from_, to_;
+    MacAddr client_mac_, server_mac_, bridge_mac_, up_mac_;
+};
+
+// All frames arrive once, and those that went fast are those that went the kernel's way, byte for byte.
+TEST_P(NatStreamTest, EachFrameOnceAndAsTheKernelSendsIt) {
+    Stream stream(*from_, client_mac_, bridge_mac_, interval());
+    answer_one();
+    to_->discard();
+    const std::uint32_t first = stream.begun();
+    expect_fast();
+    std::this_thread::sleep_for(milliseconds(2500));  // over pulses
+    const Finished flows = underpass(*router_, {"flows", "--json"});
+    const std::uint32_t sent = stream.stop();
+    const auto frames = to_->receive(milliseconds(is_emulated() ? 3000 : 300));
+    const auto numbers = Trial::numbers(frames, up_mac_);
+    EXPECT_EQ(std::set<std::uint32_t>(numbers.begin(), numbers.end()).size(), numbers.size()) << "one came twice";
+    EXPECT_GE(numbers.size() + 5, sent - first);
+    const auto list = nlohmann::json::parse(flows.out).at("flows");
+    ASSERT_EQ(list.size(), 1U) << flows.text();
+    EXPECT_EQ(list[0].at("source"), "10.0.0.1");
+    EXPECT_EQ(list[0].at("translated").at("source"), "10.2.0.1");
+    EXPECT_EQ(list[0].at("translated").at("destination"), "10.0.0.2");
+    ASSERT_FALSE(frames.empty());
+    for (const Frame& frame : frames) {
+        if (Trial::numbers({frame}, up_mac_).empty()) continue;
+        ASSERT_EQ(frame.size(), frames.back().size());
+        Frame expected = frames.back();
+        std::copy_n(frame.begin() + kNumber, sizeof(std::uint32_t), expected.begin() + kNumber);
+        ASSERT_EQ(frame, expected) << describe(frame) << '\n' << describe(expected);
+    }
+}
+
+// What the kernel does after `change` is what happens.
+TEST_P(NatStreamTest, WhatForbidsItIsObeyed) {
+    for (const auto& [change, undo, limit] :
+         {std::tuple("nft insert rule inet f forward udp dport 4000 drop", "nft delete table inet f", milliseconds(100)),
+          {"nft insert rule ip n post udp dport 4000 drop; ip route replace blackhole 10.0.0.2",
+           "ip route replace 10.0.0.2 dev up; nft flush ruleset", milliseconds(100)}}) {
+        SCOPED_TRACE(change);
+        Stream stream(*from_, client_mac_, bridge_mac_, interval());
+        to_->discard();
+        answer_one();
+        expect_fast();
+        shell(*router_, change);
+        const auto changed = Stream::Clock::now();
+        std::this_thread::sleep_for(milliseconds(400));
+        shell(*router_, undo);
+        const std::uint32_t sent = stream.stop();
+        double latest = 0;
+        std::size_t before = 0;
+        for (const std::uint32_t number : Trial::numbers(to_->receive(milliseconds(300)), up_mac_)) {
+            const auto time = stream.time_of(number);
+            before += time < changed ? 1 : 0;
+            const double late = std::chrono::duration<double, std::milli>(time - changed).count();
+            if (late < 390) latest = std::max(latest, late);
+        }
+        fmt::print("{}: the last frame {:.2f} ms after it ({} sent)\n", change, latest, sent);
+        EXPECT_LE(latest, static_cast<double>(limit.count()) * (is_emulated() ? 3 : 1));
+        EXPECT_GT(before, 0U);
+    }
+}
+
+constexpr auto kHookName = [](const auto& info) { return std::string(info.param); };
+INSTANTIATE_TEST_SUITE_P(Hooks, NatTest, ::testing::Values("tc", "xdp"), kHookName);
+INSTANTIATE_TEST_SUITE_P(Hooks, NatStreamTest, ::testing::Values("tc", "xdp"), kHookName);
+
+}  // namespace
+
+}  // namespace underpass::test
