@@ -29,7 +29,7 @@ enum {
 };
 
 /* Types of the kernel's modules; false where these were not there when the program was loaded. */
-const volatile bool has_conntrack = false;
+const volatile __u8 has_conntrack = false;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -84,13 +84,14 @@ struct bpf_ct_opts {
 	__u8 reserved[2];
 };
 
-extern struct nf_conn *CTX_CT_LOOKUP(ctx_t *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_len, struct bpf_ct_opts *opts,
-                                     __u32 opts_len) __ksym __weak;
+extern struct nf_conn *CTX_CT_LOOKUP(ctx_t *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_len,
+                                     struct bpf_ct_opts *opts, __u32 opts_len) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *connection) __ksym __weak;
 
 /* The connection of a packet that comes in as `key` says, or leaves so (`reversed`); `reply` tells whose direction the
  * tuple that was looked up is. To be released. */
-static __always_inline struct nf_conn *connection_find(ctx_t *ctx, const struct flow_key *key, bool reversed, bool *reply)
+static __always_inline struct nf_conn *connection_find(ctx_t *ctx, const struct flow_key *key, bool reversed,
+                                                       bool *reply)
 {
 	struct bpf_ct_opts opts = {.netns_id = BPF_F_CURRENT_NETNS, .l4proto = key->protocol};
 	struct bpf_sock_tuple tuple = {};
@@ -123,7 +124,7 @@ static __always_inline struct nf_conn *connection_find(ctx_t *ctx, const struct 
 static __always_inline void connection_tuple(const struct nf_conn *connection, bool reply, struct flow_key *key)
 {
 	const struct nf_conntrack_tuple *tuple =
-		reply ? &connection->tuplehash[1].tuple : &connection->tuplehash[0].tuple;
+	    reply ? &connection->tuplehash[1].tuple : &connection->tuplehash[0].tuple;
 
 	key->source[0] = tuple->src.u3.all[0];
 	key->source[1] = tuple->src.u3.all[1];

@@ -65,10 +65,11 @@ Fd duplicate(int fd) {
 
 // Sets has_conntrack (bpf/connection.h), the one constant that the programs have.
 void let_find_connections(bpf_object* object, bool find) {
+    const std::uint8_t value = find ? 1 : 0;
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object) {
         if (!bpf_map__is_internal(map)) continue;
-        if (const int result = bpf_map__set_initial_value(map, &find, sizeof(find)); result != 0)
+        if (const int result = bpf_map__set_initial_value(map, &value, sizeof(value)); result != 0)
             throw_errno(result, "tell the programs whether there is conntrack");
     }
 }
@@ -189,7 +190,8 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     }
     if (const int result = bpf_object__load(tc.get()); result != 0) throw_load_error(result, PROGRAM_TC, quiet);
     if (maps.empty()) {
-        const control record = {.beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .reserved = 0};
+        const control record = {
+            .beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .reserved = 0};
         const std::uint32_t zero = 0;
         if (const int result = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); result != 0)
             throw_errno(result, "write the map " MAP_CONTROL);
@@ -199,8 +201,8 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
 
 void Programs::pin(const PinDirectory& pins) const {
     const bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, tc_.get())
-        if (!bpf_map__is_internal(map)) pins.pin(bpf_map__fd(map), bpf_map__name(map));
+    bpf_object__for_each_map(map, tc_.get()) if (!bpf_map__is_internal(map))
+        pins.pin(bpf_map__fd(map), bpf_map__name(map));
 }
 
 int Programs::tc_fd() const {

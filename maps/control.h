@@ -10,7 +10,8 @@
 #define HEARTBEAT_TIMEOUT_NS 1000000000ULL
 
 enum control_flags {
-	CONTROL_TRACKED_IPV4 = 1 << 0, /* rules see routed packets: only connections that the kernel has accepted go fast */
+	CONTROL_TRACKED_IPV4 =
+	    1 << 0, /* rules see routed packets: only connections that the kernel has accepted go fast */
 	CONTROL_TRACKED_IPV6 = 1 << 1,
 };
 

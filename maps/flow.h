@@ -60,15 +60,15 @@ struct flow {
 	__u8 source[ETH_ADDR_LEN];
 	__u64 packets; /* that went without the kernel; not exact where several CPUs count */
 	__u64 bytes;
-	__u64 begun_ns; /* of its first frame */
-	__u64 unready_ns; /* of the last look that found its connection not ready */
+	__u64 begun_ns;       /* of its first frame */
+	__u64 unready_ns;     /* of the last look that found its connection not ready */
 	struct flow_ends out; /* as it leaves */
 };
 UNDERPASS_SIZE(struct flow, 120);
 
-/* What a program asks the daemon for, in the map of requests: that conntrack takes the TCP connection of this tuple to be
- * right whatever its windows are (IP_CT_TCP_FLAG_BE_LIBERAL), since it will not see all of its packets. Once the kernel
- * has done so, its packets go fast. */
+/* What a program asks the daemon for, in the map of requests: that conntrack takes the TCP connection of this tuple to
+ * be right whatever its windows are (IP_CT_TCP_FLAG_BE_LIBERAL), since it will not see all of its packets. Once the
+ * kernel has done so, its packets go fast. */
 struct flow_request {
 	struct flow_key key;
 	__u32 reserved;

@@ -48,7 +48,7 @@
 	X(FLOW_ASKED, "flow-asked", "the first frame of a flow, and one per second, shows how the kernel routes it")   \
 	X(FLOW_UNANSWERED, "flow-unanswered",                                                                          \
 	  "no frame of its flow has left again yet: the kernel keeps it, drops it or sends it by another device")      \
-	X(ROUTE_CHANGED, "route-changed", "its route is not the one that its flow was seen to take")                       \
+	X(ROUTE_CHANGED, "route-changed", "its route is not the one that its flow was seen to take")                   \
 	X(ROUTED_CONNECTION, "routed-connection",                                                                      \
 	  "was routed, and is of a connection that the kernel's rules accepted and conntrack follows")                 \
 	X(TRANSLATED, "translated", "was routed, and its addresses or ports translated as conntrack says (NAT)")       \

@@ -145,7 +145,8 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 	return 0;
 }
 
-/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps none. */
+/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps none.
+ */
 static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
 {
 	__u64 bounded = offset;

@@ -2,8 +2,9 @@
 /* rewrite: the frame becomes what it leaves as: the next hop's addresses and a lower TTL, the addresses and ports that
  * it is translated to, the tag that it leaves with. The last stage, since nothing may pass the kernel's way after it.
  *
- * In: pkt->routed and what goes with it, pkt->translated (IPv4, TCP or UDP); pkt->strip, pkt->push. Out: the frame, and pkt->rewritten. A first step that
- * is refused has changed nothing, so the frame goes the kernel's way; after it the frame can only be dropped. */
+ * In: pkt->routed and what goes with it, pkt->translated (IPv4, TCP or UDP); pkt->strip, pkt->push. Out: the frame, and
+ * pkt->rewritten. A first step that is refused has changed nothing, so the frame goes the kernel's way; after it the
+ * frame can only be dropped. */
 #ifndef UNDERPASS_BPF_STAGES_REWRITE_H
 #define UNDERPASS_BPF_STAGES_REWRITE_H
 
@@ -45,11 +46,12 @@ __noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, 
 	__builtin_memcpy(&new[2], &out->source_port, sizeof(new[2]));
 	if (ctx_update_sum(ctx, sum, old[0], new[0], true, udp))
 		return 1;
-	if (ctx_update_sum(ctx, sum, old[1], new[1], true, udp) || ctx_update_sum(ctx, sum, old[2], new[2], false, udp) ||
+	if (ctx_update_sum(ctx, sum, old[1], new[1], true, udp) ||
+	    ctx_update_sum(ctx, sum, old[2], new[2], false, udp) ||
 	    ctx_store_bytes(ctx, addresses, new, sizeof(new), false))
 		return -1;
-	*hop = (*hop & 0xffff) |
-	       (__u32)csum_of_changed(csum_of_changed(*hop >> 16, old[0], new[0]), old[1], new[1]) << 16;
+	*hop = (*hop & 0xffff) | (__u32)csum_of_changed(csum_of_changed(*hop >> 16, old[0], new[0]), old[1], new[1])
+	                             << 16;
 	return 0;
 }
 

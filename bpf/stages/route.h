@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* route: is the frame for the router, and was the kernel seen to route its flow? Then it takes the same way. Where rules
- * see it, that has to be a connection that conntrack has, and has accepted.
+/* route: is the frame for the router, and was the kernel seen to route its flow? Then it takes the same way. Where
+ * rules see it, that has to be a connection that conntrack has, and has accepted.
  *
  * In: a unicast frame that came in by a port of a bridge, or by a device of its own. Out: pkt->flow, the MACs that it
- * leaves with, whether it is translated, and pkt->egress or, if that is a bridge, pkt->bridge for the next stage. What the kernel looks at
- * frame by frame (TTL, lengths, options, fragments) is looked at here; all else the flow's entry stands for, see
- * maps/flow.h. Mirrors ip_rcv_core, ip_forward and ip6_forward. */
+ * leaves with, whether it is translated, and pkt->egress or, if that is a bridge, pkt->bridge for the next stage. What
+ * the kernel looks at frame by frame (TTL, lengths, options, fragments) is looked at here; all else the flow's entry
+ * stands for, see maps/flow.h. Mirrors ip_rcv_core, ip_forward and ip6_forward. */
 #ifndef UNDERPASS_BPF_STAGES_ROUTE_H
 #define UNDERPASS_BPF_STAGES_ROUTE_H
 
-#include "bpf/connection.h"
 #include "bpf/csum.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
+#include "bpf/recheck.h"
 
 static __always_inline bool is_for_router(const struct packet *pkt)
 {
@@ -80,74 +80,6 @@ static __always_inline enum verdict ask(struct packet *pkt, struct flow_key *key
 	flow->generation = now->generation;
 	flow->asked_ns = pkt->now_ns;
 	return pass(pkt, REASON_FLOW_ASKED);
-}
-
-/* Whether the route and the neighbour are those that the flow was seen to take. Destinations are translated before the
- * route is looked up, sources behind it. A global function, see connection_is_ready. */
-__noinline int takes_same_route(ctx_t *ctx, const struct flow_key *key, struct flow *flow)
-{
-	struct bpf_fib_lookup fib = {.tot_len = 1 /* so that it says the MTU */};
-
-	if (!key || !flow)
-		return false;
-	fib.family = key->family;
-	fib.l4_protocol = key->protocol;
-	fib.sport = key->source_port;
-	fib.dport = flow->out.destination_port;
-	fib.ifindex = key->ifindex;
-	if (key->family == FLOW_AF_INET) {
-		fib.tos = key->tos;
-		fib.ipv4_src = key->source[0];
-		fib.ipv4_dst = flow->out.destination[0];
-	} else {
-		fib.flowinfo = bpf_htonl((__u32)key->tos << 20);
-		__builtin_memcpy(fib.ipv6_src, key->source, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, flow->out.destination, sizeof(fib.ipv6_dst));
-	}
-	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
-		return false;
-	if (fib.ifindex != flow->egress || !same_address(fib.dmac, flow->destination) ||
-	    !same_address(fib.smac, flow->source))
-		return false;
-	flow->mtu = fib.tot_len;
-	return true;
-}
-
-/* Every FLOW_CHECK_NS: does the kernel still take the flow's frames where it was seen to? */
-static __always_inline enum verdict check(ctx_t *ctx, struct packet *pkt, const struct flow_key *key, struct flow *flow,
-                                          bool tracked)
-{
-	if (pkt->now_ns - flow->checked_ns < FLOW_CHECK_NS)
-		return CONTINUE;
-	if (tracked && pkt->now_ns - flow->unready_ns < FLOW_CHECK_NS)
-		return pass(pkt, REASON_CONNECTION_NOT_READY);
-	if (!takes_same_route(ctx, key, flow)) {
-		flow->generation--; /* asked anew with the next frame */
-		return pass(pkt, REASON_ROUTE_CHANGED);
-	}
-	if (tracked && !connection_is_ready(ctx, key, flow)) {
-		flow->unready_ns = pkt->now_ns;
-		return pass(pkt, REASON_CONNECTION_NOT_READY);
-	}
-	flow->checked_ns = pkt->now_ns;
-	return CONTINUE;
-}
-
-/* Conntrack sees how a TCP connection begins and ends, and so do the frames behind that. */
-static __always_inline bool begins_or_ends(ctx_t *ctx, const struct packet *pkt, const struct flow_key *key,
-                                           struct flow *flow)
-{
-	__u32 header = key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	__u8 flags;
-
-	if (key->protocol != IPPROTO_TCP)
-		return false;
-	if (load_bytes(ctx, pkt->network_offset + header + TCP_FLAGS_OFFSET, &flags, sizeof(flags)) &&
-	    !(flags & TCP_FIN_SYN_RST))
-		return false;
-	if (flow)
-		flow->generation--;
-	return true;
 }
 
 /* The device that the flow leaves by. A bridge only says by which FDB it goes on. */

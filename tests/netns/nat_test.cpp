@@ -81,8 +81,9 @@ protected:
     std::string converse() const {
         std::string said;
         const auto say = [&](const lab::Namespace& where, const std::string& command, const std::string& keep) {
-            const Finished finished = run(
-                where, {"sh", "-c", command + " 2>&1 | grep -E '" + keep + "' | sed 's/, time.*//'"}, milliseconds(60000));
+            const Finished finished =
+                run(where, {"sh", "-c", command + " 2>&1 | grep -E '" + keep + "' | sed 's/, time.*//'"},
+                    milliseconds(60000));
             said += command + ":\n" + finished.out;
         };
         say(*client_, "ping -n -W 2 -c 5 -i 0.01 10.2.0.2", "transmitted");
@@ -102,8 +103,7 @@ protected:
         const Child listening(server, {"iperf3", "-s", "-1", "-p", std::to_string(port)});
         std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
         const Finished finished =
-            run(from,
-                {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 4 : 1, options)},
+            run(from, {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 4 : 1, options)},
                 milliseconds(60000));
         return finished.ok() ? "" : finished.text();
     }
@@ -242,7 +242,8 @@ TEST_P(NatStreamTest, EachFrameOnceAndAsTheKernelSendsIt) {
 // What the kernel does after `change` is what happens.
 TEST_P(NatStreamTest, WhatForbidsItIsObeyed) {
     for (const auto& [change, undo, limit] :
-         {std::tuple("nft insert rule inet f forward udp dport 4000 drop", "nft delete table inet f", milliseconds(100)),
+         {std::tuple("nft insert rule inet f forward udp dport 4000 drop", "nft delete table inet f",
+                     milliseconds(100)),
           {"nft insert rule ip n post udp dport 4000 drop; ip route replace blackhole 10.0.0.2",
            "ip route replace 10.0.0.2 dev up; nft flush ruleset", milliseconds(100)}}) {
         SCOPED_TRACE(change);

@@ -88,8 +88,7 @@ std::uint64_t RouteTest::routed(const std::string& port, const std::string& what
     const auto status = ask("status");
     for (const auto& device : status.at("bridges"))
         for (const auto& each : device.at("ports"))
-            if (port.empty() || each.at("name") == port)
-                frames += each.at(what).at("packets").get<std::uint64_t>();
+            if (port.empty() || each.at("name") == port) frames += each.at(what).at("packets").get<std::uint64_t>();
     return frames;
 }
 

@@ -18,8 +18,8 @@
 #include "lab/spec.h"
 #include "loader/attach.h"
 #include "loader/pin.h"
-#include "sync/control.h"
 #include "route_fixture.h"
+#include "sync/control.h"
 #include "sync/state.h"
 #include "trial.h"
 
@@ -226,7 +226,7 @@ protected:
 TEST_P(RouteStreamTest, EachFrameOnceAndAsTheKernelSendsIt) {
     Stream stream(*from_, client_mac_, bridge_mac_, interval());
     expect_fast();
-    rest(milliseconds(2500));  // over pulses
+    rest(milliseconds(2500));                                         // over pulses
     const Finished flows = underpass(*router_, {"flows", "--json"});  // an idle one is soon forgotten
     EXPECT_NE(underpass(*router_, {"flows"}).out.find("10.0.0.2:4000"), std::string::npos);
     const std::uint32_t sent = stream.stop();

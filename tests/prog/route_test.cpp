@@ -607,13 +607,16 @@ TEST_F(Connection, IsTheKernelsUntilItIsEstablished) {
         {"SYN", tcp, with_flags(0x02), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
         {"FIN", tcp, with_flags(0x11), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
         {"RST", tcp, with_flags(0x14), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
-        {"a cut header", tcp, frame(Ethernet{} / cut / UDP{}), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
+        {"a cut header",
+         tcp,
+         frame(Ethernet{} / cut / UDP{}),
+         {.protocol = IPPROTO_TCP},
+         REASON_CONNECTION_BEGINS_OR_ENDS},
     };
     for (const Row& row : rows) {
         SCOPED_TRACE(row.what);
         track(row.entry);
-        for (const On hook : {On::tc, On::xdp})
-            expect_passed(hook, row.key, row.frame, translated(row.entry), row.why);
+        for (const On hook : {On::tc, On::xdp}) expect_passed(hook, row.key, row.frame, translated(row.entry), row.why);
     }
     // Translated to something else than what the flow was seen to be.
     track({.port = 6000});

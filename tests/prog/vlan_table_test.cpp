@@ -187,7 +187,7 @@ protected:
 
     void go_live() {
         loaded_->detach_xdp();
-        loaded_->where().run([this] {
+        loaded_->where().run([] {
             const PinDirectory pins = PinDirectory::of_this_namespace();
             pins.create();
             attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);

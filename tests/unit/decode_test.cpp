@@ -772,10 +772,10 @@ Message nft_rule(std::uint8_t family, const std::vector<Expression>& expressions
     Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, nfgenmsg{.nfgen_family = family});
     message.text(NFTA_RULE_TABLE, "t").text(NFTA_RULE_CHAIN, "c");
     return message.nest(NFTA_RULE_EXPRESSIONS, [&](Message& list) {
-        for (const auto& [name, fill] : expressions)
+        for (const Expression& expression : expressions)
             list.nest(NFTA_LIST_ELEM, [&](Message& element) {
-                element.text(NFTA_EXPR_NAME, name);
-                element.nest(NFTA_EXPR_DATA, fill);
+                element.text(NFTA_EXPR_NAME, expression.first);
+                element.nest(NFTA_EXPR_DATA, expression.second);
             });
     });
 }
@@ -849,8 +849,7 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_MARK)}, "meta mark"},
         {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_PRANDOM)}, "meta key 24"},
         {NFPROTO_INET,
-         {{"meta",
-           [](Message& m) { m.be32(NFTA_META_KEY, NFT_META_PROTOCOL).be32(NFTA_META_SREG, 1); }}},
+         {{"meta", [](Message& m) { m.be32(NFTA_META_KEY, NFT_META_PROTOCOL).be32(NFTA_META_SREG, 1); }}},
          "meta key 1"},
         {NFPROTO_INET, {key_expression("ct", NFTA_CT_KEY, NFT_CT_STATE)}, ""},
         {NFPROTO_INET, {key_expression("ct", NFTA_CT_KEY, NFT_CT_MARK)}, "ct mark"},
@@ -886,7 +885,8 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
 // Whatever is missing of a rule, it is not taken for one that is the same for all packets because of that.
 TEST(DecodeNftRule, Truncated) {
     const std::vector<char> whole =
-        nft_rule(NFPROTO_INET, {payload_expression(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1), mask_expression(0x06),
+        nft_rule(NFPROTO_INET, {payload_expression(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1),
+                                mask_expression(0x06),
                                 extension_expression("match", "conntrack", xt_conntrack_mtinfo3{}),
                                 {"limit", [](Message& m) { m.be32(1, 1); }}})
             .bytes();
@@ -900,10 +900,14 @@ TEST(DecodeNftRule, Truncated) {
 }
 
 TEST(DecodeNftRule, SetsThatChangeByThemselves) {
-    for (const auto& [flags, changes] : {std::pair(0U, false), {NFT_SET_INTERVAL | NFT_SET_MAP, false},
-                                         {NFT_SET_TIMEOUT, true}, {NFT_SET_EVAL | NFT_SET_INTERVAL, true}}) {
+    for (const auto& [flags, changes] : {std::pair(0U, false),
+                                         {NFT_SET_INTERVAL | NFT_SET_MAP, false},
+                                         {NFT_SET_TIMEOUT, true},
+                                         {NFT_SET_EVAL | NFT_SET_INTERVAL, true}}) {
         Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET, nfgenmsg{.nfgen_family = NFPROTO_INET});
-        message.text(NFTA_SET_TABLE, "t").text(NFTA_SET_NAME, "s").be32(NFTA_SET_FLAGS, static_cast<std::uint32_t>(flags));
+        message.text(NFTA_SET_TABLE, "t")
+            .text(NFTA_SET_NAME, "s")
+            .be32(NFTA_SET_FLAGS, static_cast<std::uint32_t>(flags));
         const auto set = decode_nft_set(Received(message).get());
         ASSERT_TRUE(set);
         EXPECT_EQ(set->changes_itself, changes);
@@ -956,9 +960,15 @@ TEST(Netfilter, EachHook) {
         {"empty bridge chain that drops",
          with(hook(NFPROTO_BRIDGE, NF_INET_FORWARD, 0), [](NftHook& h) { h.drops = true; }),
          {.bridge_chains = {"table bridge t, chain c"}}},
-        {"ip forward", hook(NFPROTO_IPV4, NF_INET_FORWARD, 1), {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
-        {"ip6 prerouting", hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, 1), {.ip_chains = {"table ip6 t, chain c"}, .tracks_ipv6 = true}},
-        {"inet postrouting", hook(NFPROTO_INET, NF_INET_POST_ROUTING, 1), {.ip_chains = {"table inet t, chain c"}, .tracks_ipv4 = true, .tracks_ipv6 = true}},
+        {"ip forward",
+         hook(NFPROTO_IPV4, NF_INET_FORWARD, 1),
+         {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
+        {"ip6 prerouting",
+         hook(NFPROTO_IPV6, NF_INET_PRE_ROUTING, 1),
+         {.ip_chains = {"table ip6 t, chain c"}, .tracks_ipv6 = true}},
+        {"inet postrouting",
+         hook(NFPROTO_INET, NF_INET_POST_ROUTING, 1),
+         {.ip_chains = {"table inet t, chain c"}, .tracks_ipv4 = true, .tracks_ipv6 = true}},
         {"empty ip chain", hook(NFPROTO_IPV4, NF_INET_FORWARD, 0), {}},
         {"empty nat chain: connections are tracked",
          with(hook(NFPROTO_IPV4, NF_INET_PRE_ROUTING, 0), [](NftHook& h) { h.nat = true; }),
@@ -966,7 +976,9 @@ TEST(Netfilter, EachHook) {
         {"ip input: it may have connections tracked",
          hook(NFPROTO_IPV4, NF_INET_LOCAL_IN, 1),
          {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
-        {"ip output, likewise", hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, 1), {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
+        {"ip output, likewise",
+         hook(NFPROTO_IPV4, NF_INET_LOCAL_OUT, 1),
+         {.ip_chains = {"table ip t, chain c"}, .tracks_ipv4 = true}},
         {"arp", hook(NFPROTO_ARP, 1, 1), {}},
         {"netdev",
          with(hook(NFPROTO_NETDEV, 0, 1),

@@ -360,8 +360,8 @@ TEST(Rules, EachValueOfNetfilter) {
 }
 
 TEST(Rules, EachOtherValueOfTheHost) {
-    [[maybe_unused]] const auto [links, fdb, vlans, vlan_uppers, drivers, traffic_control, netfilter,
-                                 finds_connections, forwards, vlan_devices] = Host{};
+    [[maybe_unused]] const auto [links, fdb, vlans, vlan_uppers, drivers, traffic_control, netfilter, finds_connections,
+                                 forwards, vlan_devices] = Host{};
     check({
         {.what = "forwards", .change = [](Host& h) { h.forwards = true; }, .gained = DEVICE_ROUTED},
         {.what = "vlan_devices", .change = [](Host& h) { h.vlan_devices = true; }, .gained = DEVICE_VLAN_UPPERS},

@@ -108,7 +108,8 @@ std::string end_text(const Json& flow, const char* address, const char* port) {
 std::string translation_text(const Json& flow) {
     if (!flow.contains("translated")) return "";
     const Json& out = flow.at("translated");
-    return fmt::format("{} > {}", end_text(out, "source", "source_port"), end_text(out, "destination", "destination_port"));
+    return fmt::format("{} > {}", end_text(out, "source", "source_port"),
+                       end_text(out, "destination", "destination_port"));
 }
 
 void print_flows(const Json& flows, std::size_t all) {
@@ -116,9 +117,9 @@ void print_flows(const Json& flows, std::size_t all) {
         {"protocol", "from", "to", "translated to", "in", "out", "next hop", "frames", "bytes", "frames/s", "age", ""}};
     for (const Json& flow : flows)
         rows.push_back({flow.at("protocol_name").get<std::string>(), end_text(flow, "source", "source_port"),
-                        end_text(flow, "destination", "destination_port"), translation_text(flow), flow.at("in").get<std::string>(),
-                        flow.at("out").get<std::string>(), flow.at("next_hop").get<std::string>(),
-                        count_text(flow.at("packets").get<std::uint64_t>()),
+                        end_text(flow, "destination", "destination_port"), translation_text(flow),
+                        flow.at("in").get<std::string>(), flow.at("out").get<std::string>(),
+                        flow.at("next_hop").get<std::string>(), count_text(flow.at("packets").get<std::uint64_t>()),
                         bytes_text(flow.at("bytes").get<std::uint64_t>()),
                         count_text(static_cast<std::uint64_t>(flow.at("packets_per_s").get<double>())),
                         fmt::format("{:.1f} s", flow.at("age_s").get<double>()),

@@ -177,9 +177,9 @@ struct Netfilter {
     bool call_iptables = false;  // net.bridge.bridge-nf-call-*: for all bridges of the namespace
                                  // (ARP frames are the kernel's anyway, and with them arptables)
     bool call_ip6tables = false;
-    bool filter_tagged = false;                        // bridge-nf-filter-vlan-tagged or -pppoe-tagged
-    std::vector<std::string> bridge_chains;            // nft's bridge family or ebtables, with rules or a drop policy
-    std::vector<std::string> ip_chains;                // ip, ip6, inet families, iptables: rules, or conntrack in use
+    bool filter_tagged = false;              // bridge-nf-filter-vlan-tagged or -pppoe-tagged
+    std::vector<std::string> bridge_chains;  // nft's bridge family or ebtables, with rules or a drop policy
+    std::vector<std::string> ip_chains;      // ip, ip6, inet families, iptables: rules, or conntrack in use
     // Of the IP families' chains: whether they see routed packets of that family, and what in them has to see each one:
     // "limit (table ip filter, chain FORWARD)".
     bool tracks_ipv4 = false;
@@ -202,8 +202,8 @@ struct Host {
     std::map<Ifindex, TrafficControl> traffic_control;
     Netfilter netfilter;
     bool finds_connections = false;  // programs can look connections up (nf_conntrack was there when they were loaded)
-    bool forwards = false;      // IPv4 or IPv6 packets, by the sysctls for all devices
-    bool vlan_devices = false;  // the kernel has VLAN devices: one in another namespace may sit on a port unseen
+    bool forwards = false;           // IPv4 or IPv6 packets, by the sysctls for all devices
+    bool vlan_devices = false;       // the kernel has VLAN devices: one in another namespace may sit on a port unseen
 };
 
 }  // namespace underpass

@@ -57,8 +57,9 @@ struct BridgePlan {
     HookChoice choice = HookChoice::automatic;
     bool is_bridge = true;
     bool vlan_aware = false;
-    std::string refusal;          // why the bridge as a whole is left to the kernel; empty: it goes fast
-    // Why frames between its ports are left to the kernel, where this says nothing of what is routed; empty: they go fast.
+    std::string refusal;  // why the bridge as a whole is left to the kernel; empty: it goes fast
+    // Why frames between its ports are left to the kernel, where this says nothing of what is routed; empty: they go
+    // fast.
     std::string bridging_refusal;
     std::string routing_refusal;  // why packets are not routed fast to and from it; empty: they are
     device router{};              // of a bridge that routes: its own record, for the devices map

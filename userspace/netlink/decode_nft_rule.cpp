@@ -28,7 +28,7 @@ constexpr std::uint16_t kNewRule = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE;
 constexpr std::uint16_t kNewSet = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET;
 
 constexpr std::uint32_t kTcpFlagsOffset = 13;
-constexpr std::uint8_t kFinSynRst = 0x07;  // no packet with one of these goes fast
+constexpr std::uint8_t kFinSynRst = 0x07;     // no packet with one of these goes fast
 constexpr std::uint32_t kMaxSegmentSize = 2;  // TCP option; on SYN packets alone
 
 // What the kernel did is asked of packets that have a state, so only what changes from one to the next is of interest.
@@ -62,8 +62,9 @@ bool meta_is_constant(const Numbers& numbers) {
 
 bool ct_is_constant(const Numbers& numbers) {
     constexpr std::array<std::uint32_t, 14> kKeys = {
-        NFT_CT_STATE,     NFT_CT_DIRECTION, NFT_CT_STATUS, NFT_CT_HELPER, NFT_CT_L3PROTOCOL, NFT_CT_SRC,     NFT_CT_DST,
-        NFT_CT_PROTO_SRC, NFT_CT_PROTO_DST, NFT_CT_SRC_IP, NFT_CT_DST_IP, NFT_CT_SRC_IP6,    NFT_CT_DST_IP6, NFT_CT_PROTOCOL};
+        NFT_CT_STATE,  NFT_CT_DIRECTION, NFT_CT_STATUS,    NFT_CT_HELPER,    NFT_CT_L3PROTOCOL,
+        NFT_CT_SRC,    NFT_CT_DST,       NFT_CT_PROTO_SRC, NFT_CT_PROTO_DST, NFT_CT_SRC_IP,
+        NFT_CT_DST_IP, NFT_CT_SRC_IP6,   NFT_CT_DST_IP6,   NFT_CT_PROTOCOL};
     // (The key is one byte of four; the direction, where there is one, is one byte alone.)
     return !numbers.contains(NFTA_CT_SREG) && is_one_of(find(numbers, NFTA_CT_KEY), kKeys);
 }
@@ -165,9 +166,9 @@ public:
     // The next one's name in words if it is not the same for all packets; else empty.
     std::string take(std::string_view name, Bytes data) {
         if (std::exchange(flags_, false)) return name == "bitwise" && keeps_only(data, kFinSynRst) ? "" : "TCP flags";
-        constexpr std::array<std::string_view, 12> kConstant = {"cmp",     "range",     "bitwise", "byteorder",
-                                                                "lookup",  "immediate", "counter", "fib",
-                                                                "nat",     "masq",      "redir",   "reject"};
+        constexpr std::array<std::string_view, 12> kConstant = {"cmp",    "range",     "bitwise", "byteorder",
+                                                                "lookup", "immediate", "counter", "fib",
+                                                                "nat",    "masq",      "redir",   "reject"};
         if (std::ranges::find(kConstant, name) != kConstant.end()) return {};
         const Numbers numbers = numbers_of(data);
         if (name == "payload") {

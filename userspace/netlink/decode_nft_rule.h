@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Whether a rule of nftables says the same of every packet of a connection's direction, once that is established. If so,
-// the kernel need not be asked about each. What is not known to be so is named: an expression that counts, limits,
+// Whether a rule of nftables says the same of every packet of a connection's direction, once that is established. If
+// so, the kernel need not be asked about each. What is not known to be so is named: an expression that counts, limits,
 // changes or hands on, or that looks at what differs from packet to packet.
 //
 // iptables-nft's matches and targets are among the expressions. (Counters in rules are taken to be for people.)

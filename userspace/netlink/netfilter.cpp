@@ -139,14 +139,14 @@ void dump_per_packet(NetlinkSocket& socket, const std::set<Chain>& of_the_host, 
         const auto rule = decode_nft_rule(message);
         if (!rule || rule->per_packet.empty() || !is_ip(rule->family)) return;
         if (of_the_host.contains({rule->family, rule->table, rule->chain})) return;
-        found.insert(
-            fmt::format("{} (table {} {}, chain {})", rule->per_packet, family_name(rule->family), rule->table, rule->chain));
+        found.insert(fmt::format("{} (table {} {}, chain {})", rule->per_packet, family_name(rule->family), rule->table,
+                                 rule->chain));
     });
     dump_nftables(socket, NFT_MSG_GETSET, netfilter, [&](const nlmsghdr* message) {
         const auto set = decode_nft_set(message);
         if (!set || !set->changes_itself || !is_ip(set->family)) return;
-        found.insert(fmt::format("a set that changes by itself (table {} {}, set {})", family_name(set->family), set->table,
-                                 set->name));
+        found.insert(fmt::format("a set that changes by itself (table {} {}, set {})", family_name(set->family),
+                                 set->table, set->name));
     });
     netfilter.per_packet.insert(netfilter.per_packet.end(), found.begin(), found.end());
 }
