@@ -24,10 +24,6 @@ struct Head {
 static_assert(sizeof(Head) + TAG_BYTES <= TEMPLATE_WRITTEN);
 static_assert(offsetof(Head, udp) == FLOW_PORT_OFFSET);
 
-std::uint32_t address(Side side, std::uint16_t host) {
-    return htonl((10U << 24) | (static_cast<std::uint32_t>(side) << 16) | host);
-}
-
 std::uint16_t ip_checksum(const iphdr& ip) {
     std::uint16_t words[sizeof(ip) / 2];
     std::memcpy(words, &ip, sizeof(ip));
@@ -35,6 +31,23 @@ std::uint16_t ip_checksum(const iphdr& ip) {
     for (const std::uint16_t word : words) sum += word;
     while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
     return static_cast<std::uint16_t>(~sum);
+}
+
+// No UDP checksum: IPv4 allows that, and it stays right whatever the port that the program writes.
+Head head_of(std::uint32_t from, std::uint32_t to, std::uint16_t frame_bytes) {
+    Head head = {};
+    head.eth.h_proto = htons(ETH_P_IP);
+    head.ip.version = 4;
+    head.ip.ihl = sizeof(iphdr) / 4;
+    head.ip.tot_len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr)));
+    head.ip.frag_off = htons(0x4000);  // DF
+    head.ip.ttl = 64;
+    head.ip.protocol = IPPROTO_UDP;
+    head.ip.saddr = from;
+    head.ip.daddr = to;
+    head.ip.check = ip_checksum(head.ip);
+    head.udp.len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr) - sizeof(iphdr)));
+    return head;
 }
 
 // Behind the addresses a tag, if there is a VID.
@@ -67,26 +80,26 @@ std::array<unsigned char, 6> mac_of(Side side, std::uint16_t host) {
 std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes, std::uint16_t vid) {
     std::vector<frame_template> frames(pairs);
     for (std::uint16_t host = 0; host < pairs; host++) {
-        Head head = {};
+        Head head = head_of(address_of(from, host), address_of(other(from), host), frame_bytes);
         std::ranges::copy(mac_of(from, host), head.eth.h_source);
         std::ranges::copy(mac_of(other(from), host), head.eth.h_dest);
-        head.eth.h_proto = htons(ETH_P_IP);
-        head.ip.version = 4;
-        head.ip.ihl = sizeof(iphdr) / 4;
-        head.ip.tot_len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr)));
-        head.ip.frag_off = htons(0x4000);  // DF
-        head.ip.ttl = 64;
-        head.ip.protocol = IPPROTO_UDP;
-        head.ip.saddr = address(from, host);
-        head.ip.daddr = address(other(from), host);
-        head.ip.check = ip_checksum(head.ip);
-        // The source port is the flow, written by the program. No UDP checksum: IPv4 allows that, and it stays right
-        // whatever the port.
         head.udp.dest = htons(kDiscardPort);
-        head.udp.len = htons(static_cast<std::uint16_t>(frame_bytes - sizeof(ethhdr) - sizeof(iphdr)));
         frames[host] = template_of(head, vid);
     }
     return frames;
+}
+
+std::uint32_t address_of(Side side, std::uint16_t host) {
+    return htonl((10U << 24) | (static_cast<std::uint32_t>(side) << 16) | host);
+}
+
+frame_template routed_frame(Side from, const std::array<unsigned char, 6>& router, std::uint32_t to,
+                            std::uint16_t frame_bytes) {
+    Head head = head_of(address_of(from, 0), to, frame_bytes);
+    std::ranges::copy(mac_of(from, 0), head.eth.h_source);
+    std::ranges::copy(router, head.eth.h_dest);
+    (from == Side::left ? head.udp.dest : head.udp.source) = htons(kDiscardPort);
+    return template_of(head, 0);
 }
 
 }  // namespace underpass::bench

@@ -29,4 +29,12 @@ std::array<unsigned char, 6> mac_of(Side side, std::uint16_t host);
 std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes,
                                        std::uint16_t vid = 0);
 
+// The address of host n of a side, in network order.
+std::uint32_t address_of(Side side, std::uint16_t host);
+
+// One frame from host 0 of `from` by a router, to that address (in network order). The flow is its source port, or,
+// from the right, its destination port.
+frame_template routed_frame(Side from, const std::array<unsigned char, 6>& router, std::uint32_t to,
+                            std::uint16_t frame_bytes);
+
 }  // namespace underpass::bench

@@ -45,7 +45,8 @@ Generator::Generator(const GeneratorOptions& options, const std::vector<frame_te
     skeleton_->rodata->egress_ifindex = options.ifindex;
     skeleton_->rodata->template_count = static_cast<std::uint32_t>(frames.size());
     skeleton_->rodata->flow_count = options.flows;
-    skeleton_->rodata->flow_port_offset = FLOW_PORT_OFFSET + (options.tagged ? TAG_BYTES : 0);
+    skeleton_->rodata->flow_port_offset =
+        FLOW_PORT_OFFSET + (options.tagged ? TAG_BYTES : 0) + (options.answers ? 2 : 0);
     bpf_map__set_max_entries(skeleton_->maps.templates, static_cast<std::uint32_t>(frames.size()));
     load(skeleton_.get());
     const int map = bpf_map__fd(skeleton_->maps.templates);

@@ -30,6 +30,7 @@ struct GeneratorOptions {
     std::uint16_t frame_bytes = 60;  // the tag included
     bool tagged = false;             // the templates have a VLAN tag
     std::uint16_t flows = 1;         // UDP source ports, one more at each round of the templates
+    bool answers = false;            // the flows are the destination ports
     std::uint32_t batch = 64;        // frames between two flushes; a veth's ring has 256 places
 };
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bench/l2.h"
+#include "bench/route.h"
 #include "bench/vlan.h"
 #include "lab/interrupt.h"
 
@@ -41,7 +42,11 @@ const std::vector<Scenario>& scenarios() {
          "Examples:\n  ./dev bench vlan\n  ./dev bench vlan --case vlan-push --hook tc --runs 11 --json vlan.json\n"
          "`untagged` is always measured too, in the same alternating runs.\n"
          "Let nothing else run on the machine meanwhile.",
-         run_vlan}};
+         run_vlan},
+        {"route", "Routing from a bridge to an uplink: alone, masqueraded, and behind a stateful filter", route_cases(),
+         "Examples:\n  ./dev bench route\n  ./dev bench route --case nat --hook xdp --runs 11 --json nat.json\n"
+         "Let nothing else run on the machine meanwhile.",
+         run_route}};
     return all;
 }
 

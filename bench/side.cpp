@@ -53,7 +53,9 @@ Contender::Contender(const Topology& topology, Ports ports, const std::string& s
     if (side == "underpass" && topology.vlans() && !topology.filtering()) {
         planted_ = std::make_unique<Planted>(topology, hook);
     } else if (side == "underpass") {
-        run_underpass(topology, {"up", kBridge, "--hook", name(hook)});
+        std::vector<std::string> words = {"up", kBridge, "--hook", name(hook)};
+        if (topology.routed()) words.emplace_back("wr");
+        run_underpass(topology, words);
         daemon_ = true;
     } else if (side == "limit" || side == kTagLimit) {
         const tag_change change = side == kTagLimit ? change_of(topology.vlans()) : TAG_KEPT;

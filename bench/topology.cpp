@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "bench/topology.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 
 #include "bench/bpf/tag_change.h"
 #include "bench/cpu_time.h"
 #include "bench/place.h"
+#include "bench/process.h"
 #include "lab/interrupt.h"
 #include "lab/link.h"
 
@@ -58,6 +63,28 @@ lab::Spec vlan_spec(const std::string& lab, const WireVlans& vlans, bool filteri
     return spec;
 }
 
+MacAddr mac(const std::array<unsigned char, 6>& bytes) {
+    MacAddr address;
+    std::ranges::copy(bytes, address.bytes.begin());
+    return address;
+}
+
+lab::Spec routed_spec(const std::string& lab, const std::string& rules) {
+    lab::Spec spec = spec_of(lab, {Ports::wires});
+    lab::Node& host = spec.nodes.front();
+    const std::string uplink = end_name(Ports::wires, Side::right);
+    lab::Bridge& bridge = host.bridges.front();
+    std::erase_if(bridge.ports, [&uplink](const lab::Port& port) { return port.device == uplink; });
+    bridge.addresses = {IpPrefix::parse("10.1.255.254/16").value()};
+    bridge.mac = mac(Topology::router_mac(Side::left));
+    host.interfaces.push_back({.name = uplink,
+                               .addresses = {IpPrefix::parse("10.2.255.254/16").value()},
+                               .mac = mac(Topology::router_mac(Side::right))});
+    host.sysctls.emplace_back("net.ipv4.ip_forward", "1");
+    if (!rules.empty()) host.nftables = rules;
+    return spec;
+}
+
 lab::Network build_anew(const lab::Spec& spec) {
     for (const lab::Node& node : spec.nodes) lab::Namespace::remove(lab::namespace_name(spec.name, node.name));
     return lab::build(spec);
@@ -90,6 +117,18 @@ Topology::Topology(Ports ports) : network_(build_anew(spec_of("ubench", kinds_of
 Topology::Topology(const std::string& lab, const WireVlans& vlans, bool filtering)
     : network_(build_anew(vlan_spec(lab, vlans, filtering))), vlans_(vlans), filtering_(filtering) {
     find_ends(Ports::wires);
+}
+
+Topology::Topology(const std::string& lab, const std::string& rules)
+    : network_(build_anew(routed_spec(lab, rules))), routed_(true) {
+    find_ends(Ports::wires);
+    const std::string commands = fmt::format(
+        "ip neigh replace 10.1.0.0 lladdr {} nud permanent dev {};"
+        "ip neigh replace 10.2.0.0 lladdr {} nud permanent dev {}",
+        mac(mac_of(Side::left, 0)).text(), kBridge, mac(mac_of(Side::right, 0)).text(),
+        end_name(Ports::wires, Side::right));
+    const Finished finished = run_program({"sh", "-ec", commands}, {bridge().fd(), -1});
+    if (finished.status != 0) throw std::runtime_error("setting the router up failed: " + finished.output);
 }
 
 void Topology::find_ends(Ports ports) {

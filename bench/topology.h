@@ -10,10 +10,14 @@
 // offloads off that break it, and whole frames go in and out by XDP. Containers have addresses and a stack with all its
 // offloads.
 //
+// Routed, the bridge has the left wire alone and an address, the right wire is the host's uplink, and rules of nftables
+// may see what is between them.
+//
 // With VLANs, the bridge is VLAN-aware and either wire an access port or a trunk of the one VLAN of the bench; where
 // the kernel has no VLAN filtering, it is a plain bridge for its ports alone (see planted.h).
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -46,6 +50,8 @@ public:
     explicit Topology(Ports ports);
     // Wires only. `lab`: its name, so that several are there at once. `filtering`: what kernel_filters_vlans() said.
     Topology(const std::string& lab, const WireVlans& vlans, bool filtering);
+    // Routed, wires only. `rules`: in nft's language.
+    Topology(const std::string& lab, const std::string& rules);
 
     // A port's other end: its namespace, and the ifindex of either device in its own namespace.
     struct End {
@@ -60,6 +66,11 @@ public:
     const std::optional<WireVlans>& vlans() const { return vlans_; }
     // With VLANs: whether the kernel's own bridge goes by them.
     bool filtering() const { return filtering_; }
+    bool routed() const { return routed_; }
+    // Routed: the address of the host at the wire of that side.
+    static std::array<unsigned char, 6> router_mac(Side side) { return mac_of(side, kRouter); }
+    static std::uint32_t router_address(Side side) { return address_of(side, kRouter); }
+    static constexpr std::uint16_t kRouter = 0xfffe;
     // Of a container.
     static std::string address(Side side) { return side == Side::left ? "10.66.0.1" : "10.66.0.2"; }
 
@@ -69,6 +80,7 @@ private:
     lab::Network network_;
     std::optional<WireVlans> vlans_;
     bool filtering_ = false;
+    bool routed_ = false;
     std::map<Side, End> wires_, containers_;
 };
 

@@ -2,7 +2,10 @@
 /* The kernel's connection tracking, as far as programs read it. No table of our own: an entry is looked up, and what it
  * says now counts. The kernel's structs are found by CO-RE, so only the members that are read are named here.
  *
- * The lookups know TCP and UDP in the default zone. Whatever else is tracked stays the kernel's. */
+ * The lookups know TCP and UDP in the default zone. Whatever else is tracked stays the kernel's.
+ *
+ * Each program is built twice: WITH_CONNTRACK it needs the kernel's types and nf_conntrack, else nothing of it, and
+ * what is tracked is the kernel's. */
 #ifndef UNDERPASS_BPF_CONNECTION_H
 #define UNDERPASS_BPF_CONNECTION_H
 
@@ -28,8 +31,17 @@ enum {
 	TCP_FIN_SYN_RST = 0x07,
 };
 
-/* Types of the kernel's modules; false where these were not there when the program was loaded. */
-const volatile __u8 has_conntrack = false;
+static __always_inline bool is_tracked(const struct control *now, const struct flow_key *key)
+{
+	return now->flags & (key->family == FLOW_AF_INET ? CONTROL_TRACKED_IPV4 : CONTROL_TRACKED_IPV6);
+}
+
+static __always_inline bool same_words(const __be32 *a, const __be32 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
+}
+
+#ifdef WITH_CONNTRACK
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -85,8 +97,8 @@ struct bpf_ct_opts {
 };
 
 extern struct nf_conn *CTX_CT_LOOKUP(ctx_t *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_len,
-                                     struct bpf_ct_opts *opts, __u32 opts_len) __ksym __weak;
-extern void bpf_ct_release(struct nf_conn *connection) __ksym __weak;
+                                     struct bpf_ct_opts *opts, __u32 opts_len) __ksym;
+extern void bpf_ct_release(struct nf_conn *connection) __ksym;
 
 /* The connection of a packet that comes in as `key` says, or leaves so (`reversed`); `reply` tells whose direction the
  * tuple that was looked up is. To be released. */
@@ -138,16 +150,6 @@ static __always_inline void connection_tuple(const struct nf_conn *connection, b
 	key->destination_port = tuple->dst.u.all;
 }
 
-static __always_inline bool is_tracked(const struct control *now, const struct flow_key *key)
-{
-	return now->flags & (key->family == FLOW_AF_INET ? CONTROL_TRACKED_IPV4 : CONTROL_TRACKED_IPV6);
-}
-
-static __always_inline bool same_words(const __be32 *a, const __be32 *b)
-{
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
-}
-
 /* Both directions were seen and accepted, nothing else is done to its packets, and it is translated as the flow is. */
 static __always_inline bool connection_is_plain(const struct nf_conn *connection, const struct flow *flow, bool reply)
 {
@@ -187,7 +189,7 @@ __noinline int connection_is_ready(ctx_t *ctx, const struct flow_key *key, const
 	struct nf_conn *connection;
 	bool ready, reply;
 
-	if (!has_conntrack || !key || !flow)
+	if (!key || !flow)
 		return false;
 	connection = connection_find(ctx, key, false, &reply);
 	if (!connection)
@@ -204,5 +206,34 @@ __noinline int connection_is_ready(ctx_t *ctx, const struct flow_key *key, const
 	bpf_ct_release(connection);
 	return ready;
 }
+
+/* The key as a packet came in, from how it leaves: the other direction of what answers it. False where conntrack does
+ * not know it. */
+static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key)
+{
+	struct nf_conn *connection;
+	bool reply;
+
+	connection = connection_find(ctx, key, true, &reply);
+	if (!connection)
+		return false;
+	connection_tuple(connection, !reply, key);
+	bpf_ct_release(connection);
+	return true;
+}
+
+#else
+
+static __always_inline bool connection_is_ready(ctx_t *ctx, const struct flow_key *key, const struct flow *flow)
+{
+	return false;
+}
+
+static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key)
+{
+	return false;
+}
+
+#endif
 
 #endif

@@ -28,23 +28,6 @@ static __always_inline bool flow_of_frame(ctx_t *ctx, struct flow_key *key)
 	return false;
 }
 
-/* The key as the packet came in, from how it leaves: the other direction of what answers it. False where rules see it
- * and conntrack does not know it. */
-static __always_inline bool key_before_translation(ctx_t *ctx, struct flow_key *key)
-{
-	struct nf_conn *connection;
-	bool reply;
-
-	if (!has_conntrack)
-		return false;
-	connection = connection_find(ctx, key, true, &reply);
-	if (!connection)
-		return false;
-	connection_tuple(connection, !reply, key);
-	bpf_ct_release(connection);
-	return true;
-}
-
 static __always_inline bool same_ends(const struct flow_ends *a, const struct flow_ends *b)
 {
 	return same_words(a->source, b->source) && same_words(a->destination, b->destination) &&
@@ -73,7 +56,7 @@ static __always_inline void witness(ctx_t *ctx)
 		return;
 	set_ends(&out, &key);
 	if (is_tracked(now, &key)) {
-		if (!key_before_translation(ctx, &key))
+		if (!connection_key_before(ctx, &key))
 			return;
 		set_ends(&in, &key);
 		if (!same_ends(&in, &out)) {

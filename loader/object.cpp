@@ -13,7 +13,9 @@
 #include <map>
 
 #include "bpf/tc_ingress.skel.h"
+#include "bpf/tc_ingress_conntrack.skel.h"
 #include "bpf/xdp_ingress.skel.h"
+#include "bpf/xdp_ingress_conntrack.skel.h"
 #include "loader/error.h"
 #include "loader/log.h"
 #include "loader/probe.h"
@@ -42,7 +44,6 @@ std::map<std::string, Fd> adoptable(const PinDirectory& pins, const bpf_object* 
     std::map<std::string, Fd> found;
     const bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object) {
-        if (bpf_map__is_internal(map)) continue;
         auto fd = pins.open(bpf_map__name(map));
         if (!fd || !same_shape(fd->get(), map)) return {};
         found.emplace(bpf_map__name(map), std::move(*fd));
@@ -61,17 +62,6 @@ Fd duplicate(int fd) {
     Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!copy) throw_errno(errno, "duplicate a map's descriptor");
     return copy;
-}
-
-// Sets has_conntrack (bpf/connection.h), the one constant that the programs have.
-void let_find_connections(bpf_object* object, bool find) {
-    const std::uint8_t value = find ? 1 : 0;
-    bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, object) {
-        if (!bpf_map__is_internal(map)) continue;
-        if (const int result = bpf_map__set_initial_value(map, &value, sizeof(value)); result != 0)
-            throw_errno(result, "tell the programs whether there is conntrack");
-    }
 }
 
 [[noreturn]] void throw_load_error(int result, const char* program, const QuietLibraries& libraries) {
@@ -175,14 +165,13 @@ Programs::Programs(BpfObject tc, bool adopted, bool find_connections)
 Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     const QuietLibraries quiet;
     std::size_t size = 0;
-    const void* bytes = tc_ingress__elf_bytes(&size);
+    const bool find_connections = probe_conntrack().present;
+    const void* bytes = find_connections ? tc_ingress_conntrack__elf_bytes(&size) : tc_ingress__elf_bytes(&size);
     BpfObject tc = open_elf(bytes, size, "underpass_tc");
     for (const auto& [map, entries] : {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows)})
         if (const int result = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries);
             result != 0)
             throw_errno(result, std::string("set the size of the map ") + map);
-    const bool find_connections = probe_conntrack().present;
-    let_find_connections(tc.get(), find_connections);
     const auto maps = adoptable(pins, tc.get());
     for (const auto& [name, fd] : maps) {
         const int result = bpf_map__reuse_fd(bpf_object__find_map_by_name(tc.get(), name.c_str()), fd.get());
@@ -201,8 +190,7 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
 
 void Programs::pin(const PinDirectory& pins) const {
     const bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, tc_.get()) if (!bpf_map__is_internal(map))
-        pins.pin(bpf_map__fd(map), bpf_map__name(map));
+    bpf_object__for_each_map(map, tc_.get()) pins.pin(bpf_map__fd(map), bpf_map__name(map));
 }
 
 int Programs::tc_fd() const {
@@ -215,12 +203,11 @@ int Programs::witness_fd() const {
 
 BpfObject Programs::open_xdp() const {
     std::size_t size = 0;
-    const void* bytes = xdp_ingress__elf_bytes(&size);
+    const void* bytes =
+        xdp_finds_connections_ ? xdp_ingress_conntrack__elf_bytes(&size) : xdp_ingress__elf_bytes(&size);
     BpfObject xdp = open_elf(bytes, size, "underpass_xdp");
-    let_find_connections(xdp.get(), find_connections_);
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, xdp.get()) {
-        if (bpf_map__is_internal(map)) continue;
         if (const int result = bpf_map__reuse_fd(map, map_fd(tc_.get(), bpf_map__name(map))); result != 0)
             throw_errno(result, std::string("share the map ") + bpf_map__name(map));
     }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "loader/map.h"
@@ -91,8 +92,12 @@ public:
 
     int tc_fd() const;
     int witness_fd() const;
-    // A fresh XDP object on the same maps, not loaded: libxdp loads it itself, in the form that the device needs.
+    // A fresh XDP object on the same maps, not loaded: libxdp loads it itself, in the form that the device needs. To
+    // look connections up it needs the kernel's types, which are read anew for each device (a tenth of a second, or
+    // seconds in an emulated machine): without, what is tracked is left to the TC program behind it.
     BpfObject open_xdp() const;
+    // From now on. False if it was so, or connections cannot be looked up here.
+    bool let_xdp_find_connections() { return find_connections_ && !std::exchange(xdp_finds_connections_, true); }
 
     Map<std::uint32_t, std::uint32_t> device_index;
     Map<std::uint32_t, device> devices;
@@ -114,6 +119,7 @@ private:
     BpfObject tc_;
     bool adopted_;
     bool find_connections_;
+    bool xdp_finds_connections_ = false;
 };
 
 // Ids of all programs in the kernel with this name.

@@ -40,8 +40,9 @@ Ifindex make_device(const std::string& name) {
     return lab::ifindex(name);
 }
 
-BpfObject load_xdp(const Programs& programs) {
+BpfObject load_xdp(Programs& programs) {
     const QuietLibraries quiet;
+    programs.let_xdp_find_connections();
     BpfObject xdp = programs.open_xdp();
     if (const int result = bpf_object__load(xdp.get()); result != 0)
         throw VerifierError("load the XDP program", quiet.text());

@@ -14,11 +14,12 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <sstream>
 #include <system_error>
-#include <tuple>
+#include <utility>
 
 #include "loader/error.h"
 #include "loader/fd.h"
@@ -127,24 +128,36 @@ bool is_ip(std::uint8_t family) {
     return family == NFPROTO_IPV4 || family == NFPROTO_IPV6 || family == NFPROTO_INET;
 }
 
-// Base chains that no packet comes by that is routed.
-using Chain = std::tuple<std::uint8_t, std::string, std::string>;
-bool sees_routed(const NftHook& hook) {
-    return hook.hook != NF_INET_LOCAL_IN && hook.hook != NF_INET_LOCAL_OUT;
+// Base chains by which each packet comes that is routed: not those of the host's own packets, nor those of type nat,
+// which only the first packet of a connection goes through.
+bool sees_each_routed(const NftHook& hook) {
+    return is_ip(hook.family) && !hook.flowtable && !hook.nat && hook.hook != NF_INET_LOCAL_IN &&
+           hook.hook != NF_INET_LOCAL_OUT;
 }
 
-void dump_per_packet(NetlinkSocket& socket, const std::set<Chain>& of_the_host, Netfilter& netfilter) {
+// By table: its base chains, and whether each routed packet comes by one of them, and from there by any that is no base
+// chain.
+struct Chains {
+    std::set<std::string> others;  // that no such packet comes by
+    bool see_each = false;
+};
+using Tables = std::map<std::pair<std::uint8_t, std::string>, Chains>;
+
+void dump_per_packet(NetlinkSocket& socket, const Tables& tables, Netfilter& netfilter) {
+    const auto is_seen = [&tables](std::uint8_t family, const std::string& table, const std::string& chain) {
+        const auto found = tables.find({family, table});
+        return found != tables.end() && found->second.see_each && !found->second.others.contains(chain);
+    };
     std::set<std::string> found;
     dump_nftables(socket, NFT_MSG_GETRULE, netfilter, [&](const nlmsghdr* message) {
         const auto rule = decode_nft_rule(message);
-        if (!rule || rule->per_packet.empty() || !is_ip(rule->family)) return;
-        if (of_the_host.contains({rule->family, rule->table, rule->chain})) return;
+        if (!rule || rule->per_packet.empty() || !is_seen(rule->family, rule->table, rule->chain)) return;
         found.insert(fmt::format("{} (table {} {}, chain {})", rule->per_packet, family_name(rule->family), rule->table,
                                  rule->chain));
     });
     dump_nftables(socket, NFT_MSG_GETSET, netfilter, [&](const nlmsghdr* message) {
         const auto set = decode_nft_set(message);
-        if (!set || !set->changes_itself || !is_ip(set->family)) return;
+        if (!set || !set->changes_itself || !is_seen(set->family, set->table, "")) return;
         found.insert(fmt::format("a set that changes by itself (table {} {}, set {})", family_name(set->family),
                                  set->table, set->name));
     });
@@ -214,17 +227,20 @@ Netfilter read_netfilter() {
     netfilter.bridge_chains = facts.ebtables;
     try {
         NetlinkSocket socket(NETLINK_NETFILTER);
-        std::set<Chain> of_the_host;
+        Tables tables;
         const auto take_hook = [&](const nlmsghdr* message) {
             const auto hook = decode_nft_hook(message);
             if (!hook) return;
             add_hook(netfilter, *hook);
-            if (is_ip(hook->family) && !hook->flowtable && !sees_routed(*hook))
-                of_the_host.emplace(hook->family, hook->table, hook->chain);
+            Chains& chains = tables[{hook->family, hook->table}];
+            if (sees_each_routed(*hook))
+                chains.see_each = true;
+            else
+                chains.others.insert(hook->chain);
         };
         dump_nftables(socket, NFT_MSG_GETCHAIN, netfilter, take_hook);
         dump_nftables(socket, NFT_MSG_GETFLOWTABLE, netfilter, take_hook);
-        if (!netfilter.ip_chains.empty()) dump_per_packet(socket, of_the_host, netfilter);
+        if (!netfilter.ip_chains.empty()) dump_per_packet(socket, tables, netfilter);
     } catch (const NetlinkError& error) {
         // A kernel without netfilter's netlink has no nftables either.
         if (error.code().value() != EPROTONOSUPPORT) netfilter.unknown = error.what();

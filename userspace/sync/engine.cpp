@@ -237,6 +237,8 @@ void Engine::read_rules() {
     const std::uint32_t tracked = (netfilter.tracks_ipv4 ? std::uint32_t{CONTROL_TRACKED_IPV4} : 0) |
                                   (netfilter.tracks_ipv6 ? std::uint32_t{CONTROL_TRACKED_IPV6} : 0);
     if (programs_.heartbeat.set_tracked(tracked)) programs_.heartbeat.tell_change();
+    // They stay in place until the others are there.
+    if (tracked != 0 && programs_.let_xdp_find_connections()) xdp_current_.clear();
 }
 
 // What a connection is told again and again that is gone, or that conntrack refuses, costs a message in 8 ms each.
