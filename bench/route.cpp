@@ -30,11 +30,12 @@ struct Case {
 const std::vector<Case>& cases() {
     static const std::vector<Case> all = {
         {"route", false, ""},
-        {"nat", true, "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wr masquerade } }"},
+        {"nat", true,
+         "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wr masquerade; }; }"},
         {"nat-filter", true,
-         "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wr masquerade } }\n"
+         "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wr masquerade; }; }\n"
          "table inet f { chain forward { type filter hook forward priority filter; policy drop; "
-         "ct state established,related accept; ct state invalid drop; iifname ubench-br oifname wr accept } }"}};
+         "ct state established,related accept; ct state invalid drop; iifname ubench-br oifname wr accept; }; }"}};
     return all;
 }
 
