@@ -7,8 +7,6 @@
 #include <optional>
 #include <stdexcept>
 
-#include "bench/cpu_time.h"
-#include "bench/place.h"
 #include "lab/interrupt.h"
 
 namespace underpass::bench {
@@ -67,18 +65,7 @@ public:
     }
 
     Traffic::Passed forward(milliseconds time) {
-        Traffic::Passed passed;
-        run_at({end(Side::left).there.fd(), cpu_}, [&] {
-            const sink_count before = right_sink_->count();
-            const CpuTime cpu({cpu_});
-            const auto start = std::chrono::steady_clock::now();
-            passed.sent = from_left_->send_for(time);
-            passed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-            passed.busy_seconds = cpu.busy_seconds();
-            passed.received = right_sink_->count().frames - before.frames;
-        });
-        lab::throw_if_interrupted();
-        return passed;
+        return Traffic::pass({end(Side::left).there.fd(), cpu_}, *from_left_, *right_sink_, time);
     }
 
 private:

@@ -10,7 +10,6 @@
 
 #include "bench/bpf/tag_change.h"
 #include "bench/cpu_time.h"
-#include "bench/place.h"
 #include "bench/process.h"
 #include "lab/interrupt.h"
 #include "lab/link.h"
@@ -172,15 +171,19 @@ void Traffic::learn() {
 }
 
 Traffic::Passed Traffic::forward(std::chrono::milliseconds time) {
+    return pass({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, *from_left_, *right_sink_, time);
+}
+
+Traffic::Passed Traffic::pass(const Place& place, Generator& from, const Sink& to, std::chrono::milliseconds time) {
     Passed passed;
-    run_at({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, [&] {
-        const sink_count before = right_sink_->count();
-        const CpuTime cpu({cpu_});
+    run_at(place, [&] {
+        const sink_count before = to.count();
+        const CpuTime cpu({place.cpu});
         const auto start = std::chrono::steady_clock::now();
-        passed.sent = from_left_->send_for(time);
+        passed.sent = from.send_for(time);
         passed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         passed.busy_seconds = cpu.busy_seconds();
-        const sink_count after = right_sink_->count();
+        const sink_count after = to.count();
         passed.received = after.frames - before.frames;
         passed.tagged = after.tagged - before.tagged;
     });

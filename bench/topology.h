@@ -26,6 +26,7 @@
 
 #include "bench/frames.h"
 #include "bench/generator.h"
+#include "bench/place.h"
 #include "lab/network.h"
 
 namespace underpass::bench {
@@ -103,6 +104,8 @@ public:
         double busy_seconds = 0;     // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);
+    // What `from` sends at `place` in that time, and `to` gets.
+    static Passed pass(const Place& place, Generator& from, const Sink& to, std::chrono::milliseconds time);
 
 private:
     const Topology& topology_;

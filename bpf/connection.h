@@ -27,8 +27,7 @@ enum {
 	CONNECTION_REPLY = 1, /* IP_CT_DIR_REPLY */
 	TCP_ESTABLISHED = 3,
 	TCP_BE_LIBERAL = 0x08,
-	TCP_FLAGS_OFFSET = 13,
-	TCP_FIN_SYN_RST = 0x07,
+	TCP_MAXACK_SET = 0x20,
 };
 
 static __always_inline bool is_tracked(const struct control *now, const struct flow_key *key)
@@ -45,23 +44,18 @@ static __always_inline bool same_words(const __be32 *a, const __be32 *b)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct nf_conntrack_man {
+	union {
+		__u32 all[4];
+	} u3;
+	union {
+		__be16 all;
+	} u;
+};
+
 struct nf_conntrack_tuple {
-	struct {
-		union {
-			__u32 all[4];
-		} u3;
-		union {
-			__be16 all;
-		} u;
-	} src;
-	struct {
-		union {
-			__u32 all[4];
-		} u3;
-		union {
-			__be16 all;
-		} u;
-	} dst;
+	struct nf_conntrack_man src;
+	struct nf_conntrack_man dst; /* of another type there, with the same members */
 };
 
 struct nf_conntrack_tuple_hash {
@@ -165,11 +159,6 @@ static __always_inline bool connection_is_plain(const struct nf_conn *connection
 	       other.source_port == flow->out.destination_port && other.destination_port == flow->out.source_port;
 }
 
-static __always_inline bool connection_is_liberal(const struct nf_conn *connection)
-{
-	return connection->proto.tcp.seen[0].flags & connection->proto.tcp.seen[1].flags & TCP_BE_LIBERAL;
-}
-
 static __always_inline void request_preparation(const struct flow_key *key)
 {
 	struct flow_request *request = bpf_ringbuf_reserve(&requests, sizeof(*request), 0);
@@ -196,20 +185,23 @@ __noinline int connection_is_ready(ctx_t *ctx, const struct flow_key *key, const
 		return false;
 	ready = connection_is_plain(connection, flow, reply);
 	if (ready && key->protocol == IPPROTO_TCP) {
+		__u8 original = connection->proto.tcp.seen[0].flags, answer = connection->proto.tcp.seen[1].flags;
+		bool liberal = original & answer & TCP_BE_LIBERAL;
+
 		ready = connection->proto.tcp.state == TCP_ESTABLISHED;
-		if (ready && !connection_is_liberal(connection)) {
-			ready = false;
-			if (flow->asked >= FLOW_REQUEST_FRAMES)
-				request_preparation(key);
-		}
+		/* What conntrack saw acknowledged last is no measure of a RST any more, once that is long ago. */
+		if (ready && (liberal ? flow->bytes >= FLOW_OLD_ACK_BYTES && ((original | answer) & TCP_MAXACK_SET)
+		                      : flow->asked >= FLOW_REQUEST_FRAMES))
+			request_preparation(key);
+		ready = ready && liberal;
 	}
 	bpf_ct_release(connection);
 	return ready;
 }
 
 /* The key as a packet came in, from how it leaves: the other direction of what answers it. False where conntrack does
- * not know it. */
-static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key)
+ * not know it. `answered`: it has seen both directions, so that the packets to come have the state of this one. */
+static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key, bool *answered)
 {
 	struct nf_conn *connection;
 	bool reply;
@@ -218,6 +210,7 @@ static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *k
 	if (!connection)
 		return false;
 	connection_tuple(connection, !reply, key);
+	*answered = connection->status & CONNECTION_SEEN_REPLY;
 	bpf_ct_release(connection);
 	return true;
 }
@@ -229,7 +222,7 @@ static __always_inline bool connection_is_ready(ctx_t *ctx, const struct flow_ke
 	return false;
 }
 
-static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key)
+static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key, bool *answered)
 {
 	return false;
 }

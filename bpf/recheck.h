@@ -3,6 +3,11 @@
 #ifndef UNDERPASS_BPF_RECHECK_H
 #define UNDERPASS_BPF_RECHECK_H
 
+#include <linux/in.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "bpf/bytes.h"
 #include "bpf/connection.h"
 #include "bpf/packet.h"
 
@@ -57,21 +62,36 @@ static __always_inline enum verdict check(ctx_t *ctx, struct packet *pkt, const 
 	return CONTINUE;
 }
 
-/* Conntrack sees how a TCP connection begins and ends, and so do the frames behind that. */
-static __always_inline bool begins_or_ends(ctx_t *ctx, const struct packet *pkt, const struct flow_key *key,
-                                           struct flow *flow)
+/* What conntrack looks at packet by packet. It sees how a TCP connection begins and ends, and so do the frames behind
+ * that; and what it would call invalid is the kernel's. Mirrors tcp_error, tcp_valid_flags and udp_error, but for the
+ * checksum of the payload. */
+static __always_inline enum verdict transport(ctx_t *ctx, struct packet *pkt, const struct flow_key *key,
+                                              struct flow *flow)
 {
-	__u32 header = key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	__u8 flags;
+	__u32 offset = pkt->network_offset;
 
-	if (key->protocol != IPPROTO_TCP)
-		return false;
-	if (load_bytes(ctx, pkt->network_offset + header + TCP_FLAGS_OFFSET, &flags, sizeof(flags)) &&
-	    !(flags & TCP_FIN_SYN_RST))
-		return false;
-	if (flow)
-		flow->generation--;
-	return true;
+	offset += key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	if (key->protocol == IPPROTO_UDP) {
+		struct udphdr udp;
+
+		if (offset + sizeof(udp) > pkt->len || !load_bytes(ctx, offset, &udp, sizeof(udp)) ||
+		    bpf_ntohs(udp.len) < sizeof(udp) || offset + bpf_ntohs(udp.len) > pkt->len)
+			return pass(pkt, REASON_ROUTE_EXCEPTION);
+	} else if (key->protocol == IPPROTO_TCP) {
+		struct tcphdr tcp;
+
+		if (offset + sizeof(tcp) > pkt->len || !load_bytes(ctx, offset, &tcp, sizeof(tcp)) ||
+		    tcp.doff * 4U < sizeof(tcp) || offset + tcp.doff * 4U > pkt->len)
+			return pass(pkt, REASON_ROUTE_EXCEPTION);
+		if (tcp.fin || tcp.syn || tcp.rst) {
+			if (flow)
+				flow->generation--;
+			return pass(pkt, REASON_CONNECTION_BEGINS_OR_ENDS);
+		}
+		if (!tcp.ack)
+			return pass(pkt, REASON_ROUTE_EXCEPTION);
+	}
+	return CONTINUE;
 }
 
 #endif

@@ -49,6 +49,7 @@ static __always_inline void witness(ctx_t *ctx)
 	__u32 zero = 0;
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
 	struct flow_ends in = {}, out = {};
+	bool answered = true;
 	struct flow *flow;
 	struct ethhdr eth;
 
@@ -56,7 +57,7 @@ static __always_inline void witness(ctx_t *ctx)
 		return;
 	set_ends(&out, &key);
 	if (is_tracked(now, &key)) {
-		if (!connection_key_before(ctx, &key))
+		if (!connection_key_before(ctx, &key, &answered))
 			return;
 		set_ends(&in, &key);
 		if (!same_ends(&in, &out)) {
@@ -69,6 +70,11 @@ static __always_inline void witness(ctx_t *ctx)
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow || flow->generation != now->generation)
 		return;
+	/* Rules may say another thing of the packets behind an answer: the next one asks. */
+	if (!answered) {
+		flow->generation--;
+		return;
+	}
 	if (flow->egress != ctx->ifindex || !same_address(flow->destination, eth.h_dest) ||
 	    !same_address(flow->source, eth.h_source) || flow->out.flags != out.flags || !same_ends(&flow->out, &out)) {
 		/* Frames may be going the way that is written here: another is written once none do. */

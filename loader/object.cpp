@@ -18,7 +18,6 @@
 #include "bpf/xdp_ingress_conntrack.skel.h"
 #include "loader/error.h"
 #include "loader/log.h"
-#include "loader/probe.h"
 
 namespace underpass {
 
@@ -144,7 +143,7 @@ std::vector<flow_request> Requests::take() {
     return std::exchange(*taken_, {});
 }
 
-Programs::Programs(BpfObject tc, bool adopted, bool find_connections)
+Programs::Programs(BpfObject tc, bool adopted, std::string why_no_connections)
     : device_index(duplicate(map_fd(tc.get(), MAP_DEVICE_INDEX))),
       devices(duplicate(map_fd(tc.get(), MAP_DEVICES))),
       fdb(duplicate(map_fd(tc.get(), MAP_FDB))),
@@ -160,32 +159,48 @@ Programs::Programs(BpfObject tc, bool adopted, bool find_connections)
       heartbeat(map_fd(tc.get(), MAP_CONTROL)),
       tc_(std::move(tc)),
       adopted_(adopted),
-      find_connections_(find_connections) {}
+      why_no_connections_(std::move(why_no_connections)) {}
 
-Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
-    const QuietLibraries quiet;
+namespace {
+
+// On the pinned maps if they fit. Empty, and `result` says why, if the kernel does not take it.
+BpfObject load_tc(const PinDirectory& pins, const Programs::Sizes& sizes, bool with_conntrack, bool& adopted,
+                  int& result) {
     std::size_t size = 0;
-    const bool find_connections = probe_conntrack().present;
-    const void* bytes = find_connections ? tc_ingress_conntrack__elf_bytes(&size) : tc_ingress__elf_bytes(&size);
+    const void* bytes = with_conntrack ? tc_ingress_conntrack__elf_bytes(&size) : tc_ingress__elf_bytes(&size);
     BpfObject tc = open_elf(bytes, size, "underpass_tc");
     for (const auto& [map, entries] : {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows)})
-        if (const int result = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries);
-            result != 0)
-            throw_errno(result, std::string("set the size of the map ") + map);
+        if (const int code = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries); code != 0)
+            throw_errno(code, std::string("set the size of the map ") + map);
     const auto maps = adoptable(pins, tc.get());
     for (const auto& [name, fd] : maps) {
-        const int result = bpf_map__reuse_fd(bpf_object__find_map_by_name(tc.get(), name.c_str()), fd.get());
-        if (result != 0) throw_errno(result, "adopt the pinned map " + name);
+        const int code = bpf_map__reuse_fd(bpf_object__find_map_by_name(tc.get(), name.c_str()), fd.get());
+        if (code != 0) throw_errno(code, "adopt the pinned map " + name);
     }
-    if (const int result = bpf_object__load(tc.get()); result != 0) throw_load_error(result, PROGRAM_TC, quiet);
-    if (maps.empty()) {
+    adopted = !maps.empty();
+    result = bpf_object__load(tc.get());
+    return result == 0 ? std::move(tc) : BpfObject();
+}
+
+}  // namespace
+
+// A kernel without its types, or without nf_conntrack, takes only the programs that do not need them.
+Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
+    const QuietLibraries quiet;
+    bool adopted = false;
+    int result = 0;
+    BpfObject tc = load_tc(pins, sizes, true, adopted, result);
+    const std::string why_no_connections = tc ? "" : std::system_category().message(-result);
+    if (!tc) tc = load_tc(pins, sizes, false, adopted, result);
+    if (!tc) throw_load_error(result, PROGRAM_TC, quiet);
+    if (!adopted) {
         const control record = {
             .beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .reserved = 0};
         const std::uint32_t zero = 0;
-        if (const int result = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); result != 0)
-            throw_errno(result, "write the map " MAP_CONTROL);
+        if (const int code = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); code != 0)
+            throw_errno(code, "write the map " MAP_CONTROL);
     }
-    return Programs(std::move(tc), !maps.empty(), find_connections);
+    return Programs(std::move(tc), adopted, why_no_connections);
 }
 
 void Programs::pin(const PinDirectory& pins) const {

@@ -85,19 +85,21 @@ public:
 
     // Whether the maps of an earlier daemon are in use.
     bool adopted() const { return adopted_; }
-    // Whether the programs can look connections up.
-    bool find_connections() const { return find_connections_; }
+    // Why the programs cannot look connections up: the kernel's words; empty: they can.
+    const std::string& why_no_connections() const { return why_no_connections_; }
     // Makes the maps findable for the next daemon.
     void pin(const PinDirectory& pins) const;
 
     int tc_fd() const;
     int witness_fd() const;
     // A fresh XDP object on the same maps, not loaded: libxdp loads it itself, in the form that the device needs. To
-    // look connections up it needs the kernel's types, which are read anew for each device (a tenth of a second, or
-    // seconds in an emulated machine): without, what is tracked is left to the TC program behind it.
+    // look connections up it needs the kernel's types, which are read anew for each device: until then, what is tracked
+    // is left to the TC program behind it.
     BpfObject open_xdp() const;
     // From now on. False if it was so, or connections cannot be looked up here.
-    bool let_xdp_find_connections() { return find_connections_ && !std::exchange(xdp_finds_connections_, true); }
+    bool let_xdp_find_connections() {
+        return why_no_connections_.empty() && !std::exchange(xdp_finds_connections_, true);
+    }
 
     Map<std::uint32_t, std::uint32_t> device_index;
     Map<std::uint32_t, device> devices;
@@ -114,11 +116,11 @@ public:
     Heartbeat heartbeat;
 
 private:
-    Programs(BpfObject tc, bool adopted, bool find_connections);
+    Programs(BpfObject tc, bool adopted, std::string why_no_connections);
 
     BpfObject tc_;
     bool adopted_;
-    bool find_connections_;
+    std::string why_no_connections_;
     bool xdp_finds_connections_ = false;
 };
 

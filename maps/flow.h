@@ -18,6 +18,8 @@
 #define FLOW_SETTLE_NS 50000000ULL
 /* A TCP connection is prepared for the fast path after so many frames within a pulse: short ones do not pay. */
 #define FLOW_REQUEST_FRAMES 16
+/* Half of what TCP's sequence numbers can tell apart, and some. */
+#define FLOW_OLD_ACK_BYTES (1ULL << 30)
 /* A flow of which no frame came for this long is forgotten by the daemon. */
 #define FLOW_FORGET_NS 5000000000ULL
 

@@ -38,6 +38,7 @@ __noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, 
 	bool udp = protocol == IPPROTO_UDP;
 	__u32 sum = transport + (udp ? offsetof(struct udphdr, check) : offsetof(struct tcphdr, check));
 	__be32 old[3], new[3];
+	__u16 *check;
 
 	if (!out || !hop || !load_bytes(ctx, addresses, old, sizeof(old)))
 		return 1;
@@ -50,8 +51,8 @@ __noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, 
 	    ctx_update_sum(ctx, sum, old[2], new[2], false, udp) ||
 	    ctx_store_bytes(ctx, addresses, new, sizeof(new), false))
 		return -1;
-	*hop = (*hop & 0xffff) | (__u32)csum_of_changed(csum_of_changed(*hop >> 16, old[0], new[0]), old[1], new[1])
-	                             << 16;
+	check = (__u16 *)hop + 1; /* behind TTL and protocol */
+	*check = csum_of_changed(csum_of_changed(*check, old[0], new[0]), old[1], new[1]);
 	return 0;
 }
 
@@ -60,7 +61,7 @@ static __always_inline enum verdict rewrite_ends(ctx_t *ctx, struct packet *pkt)
 	__u32 hop = pkt->hop;
 	int result = translate(ctx, &pkt->flow->out, pkt->network_offset, pkt->transport, &hop);
 
-	pkt->rewritten = result <= 0;
+	pkt->rewritten |= result <= 0;
 	pkt->hop = hop;
 	return result ? rewrite_failed(pkt) : CONTINUE;
 }
@@ -71,9 +72,6 @@ static __always_inline enum verdict rewrite_hop(ctx_t *ctx, struct packet *pkt)
 	bool ipv4 = pkt->protocol == bpf_htons(ETH_P_IP);
 	__u32 at = pkt->network_offset + (ipv4 ? offsetof(struct iphdr, ttl) : offsetof(struct ipv6hdr, payload_len));
 
-	if (pkt->trim && ctx_trim(ctx, pkt->len))
-		return rewrite_failed(pkt);
-	pkt->rewritten |= pkt->trim != 0;
 	__builtin_memcpy(eth.h_dest, pkt->destination, ETH_ADDR_LEN);
 	__builtin_memcpy(eth.h_source, pkt->source, ETH_ADDR_LEN);
 	if (ctx_store_bytes(ctx, 0, &eth, 2 * ETH_ADDR_LEN, false))
@@ -92,11 +90,14 @@ static __always_inline enum verdict rewrite(ctx_t *ctx, struct packet *pkt)
 	if (!ctx_is_reachable(pkt))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (pkt->routed) {
-		enum verdict verdict = pkt->translated ? rewrite_ends(ctx, pkt) : CONTINUE;
+		enum verdict verdict;
 
+		if (pkt->trim && ctx_trim(ctx, pkt->len))
+			return rewrite_failed(pkt);
+		pkt->rewritten = pkt->trim != 0;
+		verdict = pkt->translated ? rewrite_ends(ctx, pkt) : CONTINUE;
 		if (verdict == CONTINUE)
 			verdict = rewrite_hop(ctx, pkt);
-
 		if (verdict != CONTINUE)
 			return verdict;
 	}

@@ -119,8 +119,11 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	key.ifindex = pkt->bridge ?: pkt->ingress->ifindex;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	tracked = is_tracked(now, &key);
-	if (tracked && begins_or_ends(ctx, pkt, &key, flow))
-		return pass(pkt, REASON_CONNECTION_BEGINS_OR_ENDS);
+	if (tracked) {
+		verdict = transport(ctx, pkt, &key, flow);
+		if (verdict != CONTINUE)
+			return verdict;
+	}
 	if (!flow || flow->generation != now->generation || pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS)
 		return ask(pkt, &key, flow, now);
 	pkt->flow = flow;

@@ -3,6 +3,9 @@
 // engines do. By both hooks: conversations as without Underpass, and every change that the kernel obeys.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,7 +15,8 @@
 
 #include "harness/frame_socket.h"
 #include "lab/link.h"
-#include "loader/pin.h"
+#include "netlink/request.h"
+#include "netlink/socket.h"
 #include "route_fixture.h"
 #include "trial.h"
 
@@ -103,7 +107,7 @@ protected:
         const Child listening(server, {"iperf3", "-s", "-1", "-p", std::to_string(port)});
         std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
         const Finished finished =
-            run(from, {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 4 : 1, options)},
+            run(from, {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 2 : 1, options)},
                 milliseconds(60000));
         return finished.ok() ? "" : finished.text();
     }
@@ -237,6 +241,24 @@ TEST_P(NatStreamTest, EachFrameOnceAndAsTheKernelSendsIt) {
         std::copy_n(frame.begin() + kNumber, sizeof(std::uint32_t), expected.begin() + kNumber);
         ASSERT_EQ(frame, expected) << describe(frame) << '\n' << describe(expected);
     }
+}
+
+// A connection that is taken out of conntrack is at once the kernel's, who begins another.
+TEST_P(NatStreamTest, ConnectionThatIsDeleted) {
+    Stream stream(*from_, client_mac_, bridge_mac_, interval());
+    answer_one();
+    expect_fast();
+    router_->run([] {
+        NetlinkSocket conntrack(NETLINK_NETFILTER);
+        DumpRequest<nfgenmsg> flush(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
+        flush.header->nfgen_family = AF_INET;
+        conntrack.request(flush.message, "forget all connections");
+    });
+    std::this_thread::sleep_for(milliseconds(50));
+    EXPECT_EQ(translated_in(milliseconds(1500)), 0U);
+    to_->discard();
+    answer_one();
+    expect_fast();
 }
 
 // What the kernel does after `change` is what happens.

@@ -21,6 +21,8 @@
 #include "harness/process.h"
 #include "harness/test_net.h"
 #include "lab/link.h"
+#include "loader/probe.h"
+#include "netlink/attribute.h"
 #include "netlink/conntrack.h"
 #include "netlink/request.h"
 #include "netlink/socket.h"
@@ -468,28 +470,18 @@ protected:
         bool liberal = true;
         std::uint32_t mark = 0;
         std::uint16_t port = 5000;
+        std::uint8_t tcp_flags = 0;  // of both directions
+        std::uint32_t timeout_s = 600;
     };
 
     void SetUp() override {
         Route::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
-        if (!loaded_->programs().find_connections()) GTEST_SKIP() << "programs cannot look connections up here";
+        if (const Feature conntrack = probe_conntrack(); !conntrack.present)
+            GTEST_SKIP() << "programs cannot look connections up here: " << conntrack.why_not;
+        ASSERT_EQ(loaded_->programs().why_no_connections(), "");
         loaded_->programs().heartbeat.set_tracked(CONTROL_TRACKED_IPV4 | CONTROL_TRACKED_IPV6);
         loaded_->where().run([this] { conntrack_.emplace(NETLINK_NETFILTER); });
-    }
-
-    static void put_tuple(nlmsghdr* message, unsigned type, const flow_key& key) {
-        nlattr* whole = mnl_attr_nest_start(message, static_cast<std::uint16_t>(type));
-        nlattr* addresses = mnl_attr_nest_start(message, CTA_TUPLE_IP);
-        mnl_attr_put(message, CTA_IP_V4_SRC, 4, key.source);
-        mnl_attr_put(message, CTA_IP_V4_DST, 4, key.destination);
-        mnl_attr_nest_end(message, addresses);
-        nlattr* transport = mnl_attr_nest_start(message, CTA_TUPLE_PROTO);
-        mnl_attr_put_u8(message, CTA_PROTO_NUM, key.protocol);
-        mnl_attr_put_u16(message, CTA_PROTO_SRC_PORT, key.source_port);
-        mnl_attr_put_u16(message, CTA_PROTO_DST_PORT, key.destination_port);
-        mnl_attr_nest_end(message, transport);
-        mnl_attr_nest_end(message, whole);
     }
 
     flow_key answer_key(const Entry& entry) const {
@@ -516,12 +508,13 @@ protected:
         message->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
         put_tuple(message, CTA_TUPLE_ORIG, key4(entry.protocol, 1024, 9));
         put_tuple(message, CTA_TUPLE_REPLY, answer_key(entry));
-        mnl_attr_put_u32(message, CTA_TIMEOUT, htonl(600));
+        mnl_attr_put_u32(message, CTA_TIMEOUT, htonl(entry.timeout_s));
         mnl_attr_put_u32(message, CTA_STATUS, htonl(entry.status));
         if (entry.mark != 0) mnl_attr_put_u32(message, CTA_MARK, htonl(entry.mark));
         if (entry.protocol == IPPROTO_TCP) {
             const std::uint8_t flag = IP_CT_TCP_FLAG_BE_LIBERAL;
-            const nf_ct_tcp_flags flags = {.flags = entry.liberal ? flag : std::uint8_t{0}, .mask = flag};
+            const auto set = static_cast<std::uint8_t>((entry.liberal ? flag : 0) | entry.tcp_flags);
+            const nf_ct_tcp_flags flags = {.flags = set, .mask = 0xff};
             nlattr* state = mnl_attr_nest_start(message, CTA_PROTOINFO);
             nlattr* tcp = mnl_attr_nest_start(message, CTA_PROTOINFO_TCP);
             mnl_attr_put_u8(message, CTA_PROTOINFO_TCP_STATE, entry.state);
@@ -531,6 +524,21 @@ protected:
             mnl_attr_nest_end(message, state);
         }
         conntrack_->request(message, "make a connection");
+    }
+
+    std::uint32_t timeout_of(const flow_key& key) {
+        DumpRequest<nfgenmsg> request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET);
+        request.header->nfgen_family = AF_INET;
+        put_tuple(request.message, CTA_TUPLE_ORIG, key);
+        std::uint32_t timeout = 0;
+        conntrack_->request(request.message, "read a connection", [&timeout](const nlmsghdr* message) {
+            const auto payload = payload_of<nfgenmsg>(message);
+            if (!payload) return;
+            for_each_attribute(payload->attributes, [&timeout](const Attribute& attribute) {
+                return attribute.type != CTA_TIMEOUT || store(timeout, attribute.be32());
+            });
+        });
+        return timeout;
     }
 
     FlowFacts translated(const Entry& entry) const { return {.out = masqueraded(entry)}; }
@@ -587,6 +595,11 @@ TEST_F(Connection, IsTheKernelsUntilItIsEstablished) {
     const Frame datagram = frame(Ethernet{} / v4() / UDP{}), segment = frame(Ethernet{} / v4() / TCP{.flags = 0x10});
     const auto with_flags = [this](std::uint8_t flags) { return frame(Ethernet{} / v4() / TCP{.flags = flags}); };
     constexpr std::uint32_t kPlain = IPS_CONFIRMED | IPS_SEEN_REPLY;
+    constexpr std::size_t kTcpWords = 14 + 20 + 12, kUdpLength = 14 + 20 + 5;
+    const auto with_byte = [](Frame bytes, std::size_t at, std::uint8_t value) {
+        bytes[at] = value;
+        return bytes;
+    };
     IPv4 cut = v4();
     cut.protocol = IPPROTO_TCP;
     struct Row {
@@ -607,16 +620,35 @@ TEST_F(Connection, IsTheKernelsUntilItIsEstablished) {
         {"SYN", tcp, with_flags(0x02), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
         {"FIN", tcp, with_flags(0x11), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
         {"RST", tcp, with_flags(0x14), {.protocol = IPPROTO_TCP}, REASON_CONNECTION_BEGINS_OR_ENDS},
-        {"a cut header",
+        {"a cut header", tcp, frame(Ethernet{} / cut / UDP{}), {.protocol = IPPROTO_TCP}, REASON_ROUTE_EXCEPTION},
+        {"no ACK", tcp, with_flags(0x08), {.protocol = IPPROTO_TCP}, REASON_ROUTE_EXCEPTION},
+        {"no flags", tcp, with_flags(0), {.protocol = IPPROTO_TCP}, REASON_ROUTE_EXCEPTION},
+        {"a TCP header of 4 words",
          tcp,
-         frame(Ethernet{} / cut / UDP{}),
+         with_byte(segment, kTcpWords, 0x40),
          {.protocol = IPPROTO_TCP},
-         REASON_CONNECTION_BEGINS_OR_ENDS},
+         REASON_ROUTE_EXCEPTION},
+        {"TCP options that are not there",
+         tcp,
+         with_byte(segment, kTcpWords, 0x60),
+         {.protocol = IPPROTO_TCP},
+         REASON_ROUTE_EXCEPTION},
+        {"UDP longer than its packet", udp, with_byte(datagram, kUdpLength, 9), {}, REASON_ROUTE_EXCEPTION},
+        {"UDP shorter than its header", udp, with_byte(datagram, kUdpLength, 7), {}, REASON_ROUTE_EXCEPTION},
     };
     for (const Row& row : rows) {
         SCOPED_TRACE(row.what);
         track(row.entry);
         for (const On hook : {On::tc, On::xdp}) expect_passed(hook, row.key, row.frame, translated(row.entry), row.why);
+    }
+    // What the frame's padding hides is no header.
+    const Frame hidden = frame(Ethernet{} / cut / UDP{} / PadTo{60});
+    track({.protocol = IPPROTO_TCP});
+    for (const On hook : {On::tc, On::xdp}) {
+        set(tcp, translated({.protocol = IPPROTO_TCP}));
+        const Ran ran = loaded_->run(hook, hidden);
+        EXPECT_EQ(ran.action, hook == On::xdp ? int{XDP_PASS} : TC_ACT_UNSPEC);
+        EXPECT_EQ(difference(hidden, ran.frame), "");
     }
     // Translated to something else than what the flow was seen to be.
     track({.port = 6000});
@@ -649,6 +681,44 @@ TEST_F(Connection, OfSomeFramesIsPrepared) {
     }
 }
 
+// What conntrack saw acknowledged is forgotten once that is long ago, and what it did not see, when the flow is idle.
+TEST_F(Connection, OldAcknowledgementsAreForgotten) {
+    const flow_key key = key4(IPPROTO_TCP, 1024, 9);
+    const Frame segment = frame(Ethernet{} / v4() / TCP{.flags = 0x10});
+    Requests& requests = loaded_->programs().requests;
+    const Entry seen = {.protocol = IPPROTO_TCP, .tcp_flags = IP_CT_TCP_FLAG_MAXACK_SET};
+    track(seen);
+    for (const std::uint64_t bytes : {std::uint64_t{1} << 20, std::uint64_t{FLOW_OLD_ACK_BYTES}}) {
+        set(key, translated(seen));
+        flow entry = loaded_->programs().flows.lookup(key).value();
+        entry.bytes = bytes;
+        ASSERT_FALSE(loaded_->programs().flows.update(key, entry));
+        EXPECT_EQ(loaded_->run(On::tc, segment).action, TC_ACT_REDIRECT);
+        EXPECT_EQ(requests.take().size(), bytes < FLOW_OLD_ACK_BYTES ? 0U : 1U);
+    }
+
+    const auto settled = [this, &key](const Entry& entry) {
+        track(entry);
+        return loaded_->where().run([&] { return settle(*conntrack_, key); });
+    };
+    const Entry waits = {.protocol = IPPROTO_TCP, .tcp_flags = IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED, .timeout_s = 200};
+    EXPECT_TRUE(settled(waits));
+    EXPECT_GT(timeout_of(key), 100000U);
+    EXPECT_FALSE(loaded_->where().run([&] { return settle(*conntrack_, key); })) << "it is, already";
+    Entry other = waits;
+    other.liberal = false;
+    EXPECT_FALSE(settled(other));
+    other = waits;
+    other.state = TCP_CONNTRACK_FIN_WAIT;
+    EXPECT_FALSE(settled(other));
+    EXPECT_LE(timeout_of(key), 200U);
+    other = waits;
+    other.timeout_s = 5000;  // somebody else's
+    EXPECT_TRUE(settled(other));
+    EXPECT_LE(timeout_of(key), 5000U);
+    EXPECT_THROW(settled({.protocol = IPPROTO_TCP, .exists = false}), NetlinkError);
+}
+
 // The witness finds what came in by what leaves.
 TEST_F(Connection, IsFoundByWhatLeaves) {
     const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
@@ -664,7 +734,15 @@ TEST_F(Connection, IsFoundByWhatLeaves) {
     EXPECT_EQ(seen->egress, number(out_));
     const flow_ends expected = masqueraded({});
     EXPECT_EQ(std::memcmp(&seen->out, &expected, sizeof(expected)), 0);
+    // Of one that has not been answered nothing is written down, and the next packet asks.
+    track({.status = IPS_CONFIRMED});
+    set(udp, {.known = false});
+    loaded_->run(On::tc, frame(Ethernet{} / v4() / UDP{}));
+    loaded_->run_witness(routed(Ethernet{} / v4_masqueraded() / UDP{.sport = 5000}), out_, loaded_->in());
+    EXPECT_EQ(flows.lookup(udp)->answered, 0U);
+    EXPECT_NE(flows.lookup(udp)->generation, 0U);
     track({.exists = false});
+    set(udp, translated({}));
     loaded_->run_witness(routed(Ethernet{} / v4_masqueraded() / UDP{.sport = 5000}), out_, loaded_->in());
     EXPECT_EQ(flows.lookup(udp)->answered, 1U);
 }

@@ -847,6 +847,7 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_INET, {{"payload", nothing}}, kPart},
         {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_OIFNAME)}, ""},
         {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_MARK)}, "meta mark"},
+        {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_IIFGROUP)}, "meta key 21"},
         {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_PRANDOM)}, "meta key 24"},
         {NFPROTO_INET,
          {{"meta", [](Message& m) { m.be32(NFTA_META_KEY, NFT_META_PROTOCOL).be32(NFTA_META_SREG, 1); }}},
@@ -897,6 +898,31 @@ TEST(DecodeNftRule, Truncated) {
         ASSERT_TRUE(rule);
         EXPECT_FALSE(rule->per_packet.empty()) << length << " of " << whole.size() << " bytes";
     }
+}
+
+// What limits or counts by its elements sees each packet; what only counts is for people.
+TEST(DecodeNftRule, SetsWithExpressions) {
+    const auto set_with = [](std::uint32_t flags, const std::vector<std::string>& expressions, bool list) {
+        Message message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET, nfgenmsg{.nfgen_family = NFPROTO_INET});
+        message.text(NFTA_SET_TABLE, "t").text(NFTA_SET_NAME, "s").be32(NFTA_SET_FLAGS, flags);
+        const auto put = [](Message& to, const std::string& name) { to.text(NFTA_EXPR_NAME, name); };
+        if (!list)
+            for (const std::string& name : expressions)
+                message.nest(NFTA_SET_EXPR, [&](Message& expression) { put(expression, name); });
+        else
+            message.nest(NFTA_SET_EXPRESSIONS, [&](Message& all) {
+                for (const std::string& name : expressions)
+                    all.nest(NFTA_LIST_ELEM, [&](Message& expression) { put(expression, name); });
+            });
+        return decode_nft_set(Received(message).get()).value().changes_itself;
+    };
+    for (const bool list : {false, true}) {
+        EXPECT_FALSE(set_with(NFT_SET_EXPR, {"counter"}, list));
+        EXPECT_TRUE(set_with(NFT_SET_EXPR, {"limit"}, list));
+        EXPECT_TRUE(set_with(0, {"quota"}, list));
+    }
+    EXPECT_TRUE(set_with(NFT_SET_EXPR, {"counter", "limit"}, true));
+    EXPECT_TRUE(set_with(NFT_SET_EXPR, {}, false)) << "its elements may have some";
 }
 
 TEST(DecodeNftRule, SetsThatChangeByThemselves) {

@@ -74,6 +74,7 @@ struct LinkRow {
     void (*change)(Link&);
     bool probe;
     bool traffic_control;
+    bool routing = false;
 };
 
 // What else hangs on each value of a link: all of them are judged, few ask the system again.
@@ -82,13 +83,13 @@ const std::vector<LinkRow> kLinkRows = {
     {"address", [](Link& l) { l.mac = mac(1); }, false, false},
     {"carrier", [](Link& l) { l.carrier = false; }, false, false},
     {"promiscuity", [](Link& l) { l.promiscuity = 2; }, false, false},
-    {"name", [](Link& l) { l.name = "lan"; }, false, false},
+    {"name", [](Link& l) { l.name = "lan"; }, false, false, true},
     {"flags", [](Link& l) { l.flags &= ~unsigned{IFF_UP}; }, true, false},
     {"lower", [](Link& l) { l.lower = Ifindex{50}; }, true, false},
     {"lower_netnsid", [](Link& l) { l.lower_netnsid = 3; }, true, false},
     {"xdp_program", [](Link& l) { l.xdp_program = 9; }, true, false},
     {"qdisc", [](Link& l) { l.qdisc = "htb"; }, false, true},
-    {"master", [](Link& l) { l.master = Ifindex{99}; }, true, true},
+    {"master", [](Link& l) { l.master = Ifindex{99}; }, true, true, true},
     {"port attribute", [](Link& l) { l.port->isolated = true; }, false, false},
 };
 
@@ -102,6 +103,7 @@ TEST(Mirror, LinkChanges) {
         row.change(link);
         mirror.apply(LinkChanged{link});
         EXPECT_EQ(mirror.host().links.at(kNic), link);
+        EXPECT_EQ(mirror.routes_otherwise(), row.routing);
         const Dirty dirty = mirror.take_dirty();
         EXPECT_TRUE(dirty.plan);
         EXPECT_EQ(dirty.probe.contains(kNic), row.probe);
@@ -109,6 +111,8 @@ TEST(Mirror, LinkChanges) {
         EXPECT_LE(dirty.probe.size(), 1U);
         EXPECT_LE(dirty.traffic_control.size(), 1U);
         EXPECT_FALSE(dirty.ruleset);
+        // Rules go by what it is in, and by its name.
+        EXPECT_EQ(dirty.routing, row.routing);
         EXPECT_THAT(dirty.vlans, IsEmpty());
         EXPECT_THAT(dirty.fdb, IsEmpty());
         expect_clean(mirror.take_dirty());

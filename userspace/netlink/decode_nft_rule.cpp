@@ -54,9 +54,9 @@ std::optional<std::uint32_t> find(const Numbers& numbers, std::uint16_t type) {
 }
 
 bool meta_is_constant(const Numbers& numbers) {
-    constexpr std::array<std::uint32_t, 12> kKeys = {
-        NFT_META_PROTOCOL, NFT_META_IIF,      NFT_META_OIF,     NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_IIFTYPE,
-        NFT_META_OIFTYPE,  NFT_META_IIFGROUP, NFT_META_IIFKIND, NFT_META_OIFKIND, NFT_META_NFPROTO, NFT_META_L4PROTO};
+    constexpr std::array<std::uint32_t, 11> kKeys = {
+        NFT_META_PROTOCOL, NFT_META_IIF,     NFT_META_OIF,     NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_IIFTYPE,
+        NFT_META_OIFTYPE,  NFT_META_IIFKIND, NFT_META_OIFKIND, NFT_META_NFPROTO, NFT_META_L4PROTO};
     return !numbers.contains(NFTA_META_SREG) && is_one_of(find(numbers, NFTA_META_KEY), kKeys);
 }
 
@@ -243,19 +243,33 @@ std::optional<NftSet> decode_nft_set(const nlmsghdr* message) {
     if (message->nlmsg_type != kNewSet || !payload) return std::nullopt;
     NftSet set;
     set.family = payload->header.nfgen_family;
-    const bool ok = for_each_attribute(payload->attributes, [&set](const Attribute& attribute) {
+    bool has_expressions = false, counts_alone = true, seen = false;
+    const auto take_expression = [&](Bytes expression) {
+        seen = true;
+        return for_each_attribute(expression, [&](const Attribute& attribute) {
+            if (attribute.type == NFTA_EXPR_NAME) counts_alone = counts_alone && attribute.text() == "counter";
+            return true;
+        });
+    };
+    const bool ok = for_each_attribute(payload->attributes, [&](const Attribute& attribute) {
         switch (attribute.type) {
             case NFTA_SET_TABLE: set.table = attribute.text(); return true;
             case NFTA_SET_NAME: set.name = attribute.text(); return true;
+            case NFTA_SET_EXPR: return take_expression(attribute.payload);
+            case NFTA_SET_EXPRESSIONS:
+                return for_each_attribute(attribute.payload,
+                                          [&](const Attribute& element) { return take_expression(element.payload); });
             case NFTA_SET_FLAGS: {
                 const auto flags = attribute.be32();
                 set.changes_itself = !flags || (*flags & (NFT_SET_TIMEOUT | NFT_SET_EVAL)) != 0;
+                has_expressions = flags && (*flags & NFT_SET_EXPR) != 0;
                 return true;
             }
             default: return true;
         }
     });
-    if (!ok) set.changes_itself = true;
+    // Its elements may have some where it has none itself.
+    if (!ok || !counts_alone || (has_expressions && !seen)) set.changes_itself = true;
     return set;
 }
 

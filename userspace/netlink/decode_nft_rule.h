@@ -28,7 +28,7 @@ struct NftSet {
     std::uint8_t family = 0;
     std::string table;
     std::string name;
-    bool changes_itself = false;  // elements time out, or packets add them: no event tells
+    bool changes_itself = false;  // elements time out, are added by packets, or limit them: no event tells
 };
 std::optional<NftSet> decode_nft_set(const nlmsghdr* message);
 

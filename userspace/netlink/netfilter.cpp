@@ -131,8 +131,7 @@ bool is_ip(std::uint8_t family) {
 // Base chains by which each packet comes that is routed: not those of the host's own packets, nor those of type nat,
 // which only the first packet of a connection goes through.
 bool sees_each_routed(const NftHook& hook) {
-    return is_ip(hook.family) && !hook.flowtable && !hook.nat && hook.hook != NF_INET_LOCAL_IN &&
-           hook.hook != NF_INET_LOCAL_OUT;
+    return is_ip(hook.family) && !hook.nat && hook.hook != NF_INET_LOCAL_IN && hook.hook != NF_INET_LOCAL_OUT;
 }
 
 // By table: its base chains, and whether each routed packet comes by one of them, and from there by any that is no base
@@ -232,6 +231,7 @@ Netfilter read_netfilter() {
             const auto hook = decode_nft_hook(message);
             if (!hook) return;
             add_hook(netfilter, *hook);
+            if (hook->flowtable) return;
             Chains& chains = tables[{hook->family, hook->table}];
             if (sees_each_routed(*hook))
                 chains.see_each = true;

@@ -4,10 +4,12 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
+#include <netinet/in.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -46,6 +48,12 @@ std::optional<NetlinkSocket> policy_event_socket() {
     }
 }
 
+// Conntrack has not seen all of its packets.
+bool may_be_unsettled(const Netfilter& netfilter, const flow_key& key, const flow& flow) {
+    const bool tracked = key.family == AF_INET ? netfilter.tracks_ipv4 : netfilter.tracks_ipv6;
+    return tracked && key.protocol == IPPROTO_TCP && flow.packets > 0;
+}
+
 std::optional<NetlinkSocket> driver_event_socket() {
     const auto group = netdev_event_group();
     if (!group) return std::nullopt;
@@ -77,6 +85,8 @@ Engine::Engine(const PinDirectory& pins, State state, const Programs::Sizes& siz
         state_.attached[Ifindex{ifindex}].witness = TcMethod::tcx;
     for (auto& [device, attached] : state_.attached)
         if (!attached.xdp && xdp_is_attached(number(device))) attached.xdp = XdpMethod::single;
+    if (!programs_.why_no_connections().empty())
+        spdlog::info("programs cannot look connections up here: {}", programs_.why_no_connections());
     resync();
     programs_.pin(pins_);
 }
@@ -169,12 +179,14 @@ void Engine::on_events() {
         programs_.heartbeat.distrust();  // events are missing: nothing is certain until the dump is in
         spdlog::warn("events were lost (ENOBUFS): reading everything anew");
     }
-    prepare_connections();
+    // Before anything that takes long.
+    if (mirror_.routes_otherwise()) programs_.heartbeat.tell_change();
     if (std::exchange(dumped_, false)) judge_dump(entries_went);
     if (resync_due_)
         resync();
     else
         judge();
+    prepare_connections();
 }
 
 // What the mirror took in is judged: removals are written before anything slow is asked. Except the first time, when
@@ -232,7 +244,7 @@ void Engine::judge(const Dirty& dirty) {
 
 void Engine::read_rules() {
     survey_.read_netfilter(mirror_.host());
-    mirror_.host().finds_connections = programs_.find_connections();
+    mirror_.host().finds_connections = programs_.why_no_connections().empty();
     const Netfilter& netfilter = host().netfilter;
     const std::uint32_t tracked = (netfilter.tracks_ipv4 ? std::uint32_t{CONTROL_TRACKED_IPV4} : 0) |
                                   (netfilter.tracks_ipv6 ? std::uint32_t{CONTROL_TRACKED_IPV6} : 0);
@@ -241,13 +253,30 @@ void Engine::read_rules() {
     if (tracked != 0 && programs_.let_xdp_find_connections()) xdp_current_.clear();
 }
 
-// What a connection is told again and again that is gone, or that conntrack refuses, costs a message in 8 ms each.
+// One that is gone is none of our business; anything else that conntrack says, it will say of all for a while.
 void Engine::prepare_connections() {
-    for (const flow_request& request : programs_.requests.take()) try {
+    constexpr std::chrono::seconds kRest{5};
+    for (const flow_request& request : programs_.requests.take()) {
+        if (Clock::now() < next_preparation_) continue;
+        try {
             make_liberal(filter_, request.key);
         } catch (const NetlinkError& error) {
-            spdlog::debug("a connection stays the kernel's: {}", error.what());
+            if (error.code().value() == ENOENT) continue;
+            next_preparation_ = Clock::now() + kRest;
+            spdlog::warn("TCP connections stay the kernel's for now: {}", error.what());
         }
+    }
+}
+
+void Engine::settle_connections(const std::vector<flow_key>& idle, Clock::time_point until) {
+    for (const flow_key& key : idle) {
+        if (Clock::now() >= until) return;
+        try {
+            settle(filter_, key);
+        } catch (const std::system_error& error) {
+            if (error.code().value() != ENOENT) spdlog::debug("an idle connection is left as it is: {}", error.what());
+        }
+    }
 }
 
 void Engine::remove_first(const std::set<FdbKey>& keys) {
@@ -489,21 +518,35 @@ void Engine::restore_distrusted() {
 // A round through all of them is begun once in a while, and takes some ticks where they are many. Whoever is erased
 // while a frame of it comes begins anew: that costs speed, no frame.
 void Engine::forget_idle_flows(Clock::time_point now) {
-    constexpr std::size_t kLeast = 4096, kTicksPerRound = 100;
+    constexpr std::size_t kLeast = 4096, kTicksPerRound = 100, kSettledAtOnce = 256;
     if (!flow_cursor_) next_flows_ = now + kAudit;
     const std::uint64_t now_ns = Heartbeat::now_ns();
     const std::size_t at_once = std::max<std::size_t>(kLeast, programs_.flows_size / kTicksPerRound);
     const auto some = programs_.flows.next_entries(flow_cursor_, at_once);
-    for (const auto& [key, flow] : some)
-        if (flow.asked_ns + FLOW_FORGET_NS < now_ns) programs_.flows.erase(key);
+    std::vector<flow_key> idle;
+    for (const auto& [key, flow] : some) {
+        if (flow.asked_ns + FLOW_FORGET_NS >= now_ns) continue;
+        if (may_be_unsettled(host().netfilter, key, flow)) {
+            // The others have their turn in the next round.
+            if (idle.size() == kSettledAtOnce) continue;
+            idle.push_back(key);
+        }
+        programs_.flows.erase(key);
+    }
+    settle_connections(idle, now + kTick);
     flows_seen_ += some.size();
     if (!flow_cursor_) flow_count_ = std::exchange(flows_seen_, 0);
 }
 
 void Engine::take_down() {
     programs_.heartbeat.distrust();
+    std::vector<flow_key> connections;
+    for (const auto& [key, flow] : programs_.flows.entries())
+        if (may_be_unsettled(host().netfilter, key, flow)) connections.push_back(key);
     select({});
     programs_.heartbeat.distrust();
+    // Whoever waits for `down` does not wait long.
+    settle_connections(connections, Clock::now() + std::chrono::seconds(1));
     clean_up(pins_, state_);
     state_ = {};
 }

@@ -90,6 +90,7 @@ private:
     void forget_idle_flows(Clock::time_point now);
     void read_rules();
     void prepare_connections();
+    void settle_connections(const std::vector<flow_key>& idle, Clock::time_point until);
     std::set<Ifindex> devices() const;
     std::uint64_t moved_sources() const;
 
@@ -123,6 +124,7 @@ private:
     Ifindex audited_ = Ifindex::none;  // the last that was looked at
     Clock::time_point next_restore_;
     Clock::time_point next_flows_;
+    Clock::time_point next_preparation_;  // conntrack is not asked before, since it refused
     MapCursor flow_cursor_;
     std::size_t flows_seen_ = 0;  // in this round of the cursor
     std::size_t flow_count_ = 0;  // in the round before

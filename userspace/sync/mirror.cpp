@@ -84,6 +84,8 @@ void Mirror::take(const LinkChanged& event) {
     const bool fresh = known.index == Ifindex::none;
     const bool placed = fresh || known.master != link.master;
     const bool on_another = known.lower != link.lower || known.lower_netnsid != link.lower_netnsid;
+    // Rules go by names and by what a device is in.
+    if (!fresh && (placed || known.name != link.name)) dirty_.routing = true;
     if (placed || on_another || known.flags != link.flags || known.xdp_program != link.xdp_program)
         dirty_.probe.insert(link.index);
     if (placed || known.qdisc != link.qdisc) dirty_.traffic_control.insert(link.index);

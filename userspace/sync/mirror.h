@@ -31,6 +31,8 @@ public:
 
     // The changes since the last call.
     Dirty take_dirty();
+    // Whether something among them may have the kernel route, or let through, what it did not before, or the reverse.
+    bool routes_otherwise() const { return dirty_.routing || dirty_.ruleset; }
     // The plan is to be made anew though the host is as it was: what was asked for has changed.
     void mark_plan() { dirty_.plan = true; }
     // What could not be judged is dirty still.
