@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A host whose rules see what it routes: masquerade, published ports, filters, as people write them and as container
 // engines do. By both hooks: conversations as without Underpass, and every change that the kernel obeys.
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <set>
 #include <thread>
 
 #include "harness/frame_socket.h"
 #include "lab/link.h"
+#include "loader/fd.h"
+#include "netlink/attribute.h"
 #include "netlink/request.h"
 #include "netlink/socket.h"
 #include "route_fixture.h"
@@ -150,6 +156,77 @@ TEST_P(NatTest, RulesThatSeeEachPacket) {
     ask("sync");
     EXPECT_EQ(stream(*client_, "10.2.0.2", *server_, 5201, ""), "");
     EXPECT_GT(routed("c", "translated"), 10U);
+}
+
+// One byte there and one back, in time.
+void echo_once(int client, int server) {
+    const auto carry = [](int from, int to) {
+        char byte = 'k';
+        ASSERT_EQ(::send(from, &byte, 1, 0), 1);
+        ASSERT_EQ(::recv(to, &byte, 1, 0), 1);
+    };
+    carry(client, server);
+    carry(server, client);
+}
+
+// Of all connections that conntrack has.
+std::uint32_t least_timeout_s() {
+    NetlinkSocket conntrack(NETLINK_NETFILTER);
+    DumpRequest<nfgenmsg> request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET);
+    request.header->nfgen_family = AF_INET;
+    std::uint32_t least = std::numeric_limits<std::uint32_t>::max();
+    conntrack.dump(request.message, "list connections", [&least](const nlmsghdr* message) {
+        const auto payload = payload_of<nfgenmsg>(message);
+        if (!payload) return;
+        for_each_attribute(payload->attributes, [&least](const Attribute& attribute) {
+            if (attribute.type == CTA_TIMEOUT) least = std::min(least, attribute.be32().value_or(0));
+            return true;
+        });
+    });
+    return least;
+}
+
+// Somebody types: conntrack sees a key and its echo now and then, and never that the echo was acknowledged. The
+// connection is not to go for that once it is idle.
+TEST_P(NatTest, IdleConnectionKeepsItsTime) {
+    nft(kMasquerade);
+    up();
+    sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(5555), .sin_addr = {}};
+    ::inet_pton(AF_INET, "10.2.0.2", &address.sin_addr);
+    const auto* to = reinterpret_cast<const sockaddr*>(&address);
+    const auto make_socket = [] {
+        const int one = 1;
+        const timeval patience = {.tv_sec = 20};
+        Fd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        ::setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        ::setsockopt(made.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        return made;
+    };
+    const Fd listening = server_->run(make_socket);
+    ASSERT_EQ(::bind(listening.get(), to, sizeof(address)), 0);
+    ASSERT_EQ(::listen(listening.get(), 1), 0);
+    const Fd client = client_->run(make_socket);
+    ASSERT_EQ(::connect(client.get(), to, sizeof(address)), 0);
+    const Fd server(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    ASSERT_TRUE(server);
+    for (int i = 0; i < 300; i++) {
+        echo_once(client.get(), server.get());
+        std::this_thread::sleep_for(milliseconds(is_emulated() ? 10 : 4));
+    }
+    EXPECT_GT(routed("c", "translated"), 10U);
+    // (Which of the packets conntrack sees depends on when a second of either direction is over.)
+    std::uint32_t before = 0;
+    for (int i = 0; i < 10 && (before == 0 || before > 300); i++) {
+        std::this_thread::sleep_for(milliseconds(1030 + 70 * i));
+        echo_once(client.get(), server.get());
+        std::this_thread::sleep_for(milliseconds(200));
+        before = router_->run(least_timeout_s);
+    }
+    std::this_thread::sleep_for(milliseconds(8000));
+    const std::uint32_t after = router_->run(least_timeout_s);
+    fmt::print("{} s just behind the last key, {} s when it is idle\n", before, after);
+    EXPECT_GT(after, 86400U);
+    echo_once(client.get(), server.get());
 }
 
 // One UDP connection as bare frames, by static neighbours, so that nothing else is on the wires.
