@@ -216,7 +216,7 @@ TEST_P(NatTest, IdleConnectionKeepsItsTime) {
     EXPECT_GT(routed("c", "translated"), 10U);
     // (Which of the packets conntrack sees depends on when a second of either direction is over.)
     std::uint32_t before = 0;
-    for (int i = 0; i < 10 && (before == 0 || before > 300); i++) {
+    for (int i = 0; i < 6 && (before == 0 || before > 300); i++) {
         std::this_thread::sleep_for(milliseconds(1030 + 70 * i));
         echo_once(client.get(), server.get());
         std::this_thread::sleep_for(milliseconds(200));
