@@ -45,8 +45,8 @@ std::vector<std::string> model_names() {
 
 // Those that must go fast, whatever else is there: (model, node).
 const std::set<std::pair<std::string, std::string>> kSurelyFast = {
-    {"isolated", "host"},   {"routed", "host"},  {"bridged", "host"}, {"vrouter", "host"},
-    {"tunnel", "underlay"}, {"vlan", "devices"}, {"vlan", "aware"}};
+    {"isolated", "host"},  {"routed", "host"},     {"nat", "host"},     {"bridged", "host"}, {"vrouter", "host"},
+    {"vrouter", "router"}, {"tunnel", "underlay"}, {"vlan", "devices"}, {"vlan", "aware"}};
 
 class LabModelTest : public LabCommandTest, public ::testing::WithParamInterface<std::tuple<std::string, const char*>> {
 protected:

@@ -275,6 +275,7 @@ TEST(Reconcile, RoutersComeAndGo) {
     constexpr Ifindex kUplink{20};
     Bench bench;
     bench.host.forwards = true;
+    bench.selection.except = {"eth0"};
     bench.host.links[kUplink] = plain_link(kUplink, "eth0", "", "mq");
     bench.host.drivers[kUplink] = plain_nic();
     bench.judge();

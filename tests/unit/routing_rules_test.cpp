@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 
 #include "hosts.h"
 
@@ -89,10 +90,31 @@ TEST(RoutingRules, OneAloneRoutesNothing) {
     const Plan uplink = plan_for(host, {"eth0"});
     EXPECT_THAT(uplink.at(kUplink).refusal, HasSubstr("no other device"));
     EXPECT_EQ(uplink.at(kUplink).ports[0].record.flags & (DEVICE_INGRESS | DEVICE_EGRESS | DEVICE_ROUTED), 0U);
-    // All bridges are not all devices.
-    Selection all;
-    all.all = HookChoice::automatic;
-    EXPECT_EQ(make_plan(host, all, {}).size(), 1U);
+}
+
+// A device that nobody named is taken where it routes, and only there.
+TEST(RoutingRules, AllThatRoutes) {
+    const auto taken = [](const Host& host, std::set<std::string> except = {}) {
+        Selection all{.all = HookChoice::automatic};
+        all.except = std::move(except);
+        std::set<std::string> names;
+        for (const auto& [index, plan] : make_plan(host, all, {})) names.insert(plan.name);
+        return names;
+    };
+    using Names = std::set<std::string>;
+    Host host = routing_host();
+    EXPECT_EQ(taken(host), (Names{"br0", "eth0", "vlan10"}));
+    EXPECT_EQ(taken(host, {"eth0"}), (Names{"br0", "vlan10"}));
+    EXPECT_EQ(taken(host, {"br0", "eth0"}), Names{}) << "one alone routes nothing";
+    host.links[kUplink].flags &= ~static_cast<std::uint32_t>(IFF_UP);
+    EXPECT_EQ(taken(host), (Names{"br0", "vlan10"}));
+    host.links[kVlanUplink].kind = "wireguard";
+    EXPECT_EQ(taken(host), Names{"br0"});
+    host = routing_host();
+    host.forwards = false;
+    EXPECT_EQ(taken(host), Names{"br0"});
+    const Plan refused = make_plan(routing_host(), {.all = HookChoice::automatic}, {{kUplink, {Hook::tc, "no room"}}});
+    EXPECT_EQ(refused.at(kUplink).refusal, "no room");
 }
 
 struct Row {

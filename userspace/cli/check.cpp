@@ -91,7 +91,7 @@ void print_check(const Json& check) {
 void check(const std::vector<std::string>& devices, const std::string& hook, bool json) {
     require_root();
     const KernelFeatures features = probe_kernel();
-    const Host host = Survey::take({devices.begin(), devices.end()});
+    const Host host = Survey::take();
     require_known(host, devices);
     Selection selection{.all = parse_hook_choice(hook).value(), .bridges = {}, .except = {}};
     for (const std::string& device : devices)

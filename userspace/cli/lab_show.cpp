@@ -53,16 +53,17 @@ Json device_json(const lab::Device& device, const std::map<Ifindex, std::string>
     return json;
 }
 
-// How the bridges of a node go: "fast", "left to the kernel"; all alike where nobody makes them fast who should.
+// How the bridges of a node go, and what it routes by: "fast", "left to the kernel"; all bridges alike where nobody makes
+// them fast who should.
 void add_fast_path(Json& devices, const lab::Node& node, const lab::Namespace& space) {
     const auto status = status_in(space);
     if (!status && !node.accelerate) return;
     for (Json& device : devices) {
-        if (device.at("kind") != "bridge") continue;
-        device["fast_path"] = status ? "left to the kernel" : "no daemon makes it fast";
+        if (device.at("kind") == "bridge")
+            device["fast_path"] = status ? "left to the kernel" : "no daemon makes it fast";
         if (!status) continue;
-        for (const Json& bridge : status->at("bridges"))
-            if (bridge.at("name") == device.at("name") && bridge.at("state") == "fast") device["fast_path"] = "fast";
+        for (const Json& taken : status->at("bridges"))
+            if (taken.at("name") == device.at("name") && taken.at("state") == "fast") device["fast_path"] = "fast";
     }
 }
 

@@ -20,6 +20,7 @@
 #include "lab/interrupt.h"
 #include "lab/link.h"
 #include "lab/network.h"
+#include "lab/plan.h"
 #include "yaml/reader.h"
 
 namespace underpass {
@@ -126,14 +127,10 @@ void start_guests(const lab::Spec& spec, const lab::Network& network, const lab:
     for (const std::string& guest : started) lab::wait_for_guest(directory.path(), guest, kBoot);
 }
 
-bool is_accelerated(const lab::Node& node) {
-    return node.accelerate && !node.bridges.empty();
-}
-
 nlohmann::json accelerate(const lab::Spec& spec, const lab::Network& network, Progress& progress) {
     nlohmann::json answers = nlohmann::json::object();
     for (const lab::Node& node : spec.nodes) {
-        if (!is_accelerated(node)) continue;
+        if (!lab::is_accelerated(node)) continue;
         progress.step("underpass in " + node.name);
         answers[node.name] =
             network.space(node.name).run([&] { return bring_up({}, true, name(*node.accelerate)).at("bridges"); });
@@ -151,7 +148,7 @@ std::string missing_in(const lab::Spec& spec, const lab::Node& node, const lab::
     for (const std::string& device : devices)
         if (!space.run([&device] { return lab::find_ifindex(device); }))
             return fmt::format("device {} of node {} is gone", device, node.name);
-    if (is_accelerated(node) && !status_in(space)) return fmt::format("no daemon runs in {} any more", node.name);
+    if (lab::is_accelerated(node) && !status_in(space)) return fmt::format("no daemon runs in {} any more", node.name);
     return {};
 }
 
@@ -208,7 +205,7 @@ nlohmann::json build_lab(const lab::LabDirectory& directory, const lab::Record& 
                          bool quiet) {
     const auto machines = std::ranges::count(spec.nodes, lab::NodeKind::guest, &lab::Node::kind);
     Progress progress(
-        lab::steps_of(spec) + static_cast<std::size_t>(machines + std::ranges::count_if(spec.nodes, is_accelerated)),
+        lab::steps_of(spec) + static_cast<std::size_t>(machines + std::ranges::count_if(spec.nodes, lab::is_accelerated)),
         quiet);
     try {
         if (machines > 0) {  // what is missing is said before anything is made

@@ -55,7 +55,7 @@ void up(const UpOptions& options) {
         fmt::print("{}: routing {}\n", name, routing_text(bridge));
         for (const auto& port : bridge.at("ports")) print_port(port);
     }
-    if (options.all) fmt::print("every bridge that appears from now on is taken too\n");
+    if (options.all) fmt::print("whatever of that kind appears from now on is taken too\n");
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ void add_up(CLI::App& app) {
                      "auto: by what each device is; tc; xdp: refused where it would corrupt frames")
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))
         ->capture_default_str();
-    command->add_flag("--all", options->all, "Every bridge there is, and every one that appears later")
+    command->add_flag("--all", options->all, "Every bridge, and every device that packets are routed by, now and later")
         ->excludes(bridges);
     command->add_flag("--rxvlan-off", options->rxvlan_off,
                       "Where a NIC strips VLAN tags, turn that off until `down`, so that XDP sees them");

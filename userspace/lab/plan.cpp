@@ -86,6 +86,10 @@ bool forwards(const Node& node) {
     return v4 || v6;
 }
 
+bool is_accelerated(const Node& node) {
+    return node.accelerate && (!node.bridges.empty() || forwards(node));
+}
+
 std::string range(const std::vector<std::string>& names) {
     return names.size() == 1 ? names.front() : names.front() + " … " + names.back();
 }
@@ -318,7 +322,7 @@ std::vector<std::string> Plan::notes(const Node& node) const {
     if (const auto [v4, v6] = forwarding(node); v4 || v6) notes.emplace_back(v4 ? "forwards" : "forwards IPv6");
     for (const NatRule& rule : node.nat) notes.push_back(text_of(rule));
     if (node.nftables) notes.emplace_back("nftables rules of its own");
-    if (node.accelerate && !node.bridges.empty())
+    if (is_accelerated(node))
         notes.push_back(*node.accelerate == HookChoice::automatic
                             ? "accelerated"
                             : fmt::format("accelerated ({})", underpass::name(*node.accelerate)));

@@ -101,6 +101,8 @@ private:
 };
 
 bool forwards(const Node& node);
+// Whether there is anything of it to make fast, and the file asks for it.
+bool is_accelerated(const Node& node);
 // "a", or for more of them "a … z"
 std::string range(const std::vector<std::string>& names);
 

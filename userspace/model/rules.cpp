@@ -446,12 +446,17 @@ void finish_plan(BridgePlan& plan, const Host& host) {
     plan.refusal = refusal_as_a_whole(plan);
 }
 
+// Of those that nobody has named. Of devices of their own those that packets may be routed by.
+bool is_one_of_all(const Host& host, const Link& link) {
+    return link.kind == "bridge" || ((link.flags & IFF_UP) != 0 && device_refusal(host, link).empty());
+}
+
 }  // namespace
 
-std::optional<HookChoice> Selection::choice(const std::string& bridge) const {
-    const auto found = bridges.find(bridge);
+std::optional<HookChoice> Selection::choice(const std::string& device) const {
+    const auto found = bridges.find(device);
     if (found != bridges.end()) return found->second;
-    return except.contains(bridge) ? std::nullopt : all;
+    return except.contains(device) ? std::nullopt : all;
 }
 
 const Link& require_bridge(const Host& host, const std::string& name) {
@@ -483,9 +488,9 @@ BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, 
 Plan make_plan(const Host& host, const Selection& selection, const AttachFailures& attach_failures) {
     Plan plan;
     for (const auto& [index, link] : host.links) {
-        if (link.kind != "bridge" && !selection.bridges.contains(link.name)) continue;
         const auto choice = selection.choice(link.name);
-        if (choice && why_not_taken(host, link.name).empty())
+        if (choice && why_not_taken(host, link.name).empty() &&
+            (selection.bridges.contains(link.name) || is_one_of_all(host, link)))
             plan.emplace(index, begin_plan(host, link, *choice, attach_failures));
     }
     std::vector<BridgePlan*> routers;
@@ -495,6 +500,11 @@ Plan make_plan(const Host& host, const Selection& selection, const AttachFailure
         for (BridgePlan* router : std::exchange(routers, {}))
             router->routing_refusal =
                 "there is no other device to route to that is accelerated too (name it with this one: `underpass up`)";
+    std::erase_if(plan, [&](const auto& entry) {
+        const BridgePlan& of_device = entry.second;
+        return !of_device.is_bridge && !of_device.routes() && !attach_failures.contains(entry.first) &&
+               !selection.bridges.contains(of_device.name);
+    });
     choose_xdp(routers, host);
     for (auto& [index, of_device] : plan) {
         refuse_idle(of_device);

@@ -17,8 +17,8 @@
 
 namespace underpass {
 
-// What a person asked for: bridges, and devices that packets are routed by, by name; or all bridges there are and will
-// be, but for those named in `except`.
+// What a person asked for: bridges, and devices that packets are routed by, by name; or all that there are and will be,
+// but for those named in `except`.
 struct Selection {
     std::optional<HookChoice> all;
     std::map<std::string, HookChoice> bridges;
@@ -27,7 +27,7 @@ struct Selection {
 
     bool operator==(const Selection&) const = default;
     bool empty() const { return !all && bridges.empty(); }
-    std::optional<HookChoice> choice(const std::string& bridge) const;
+    std::optional<HookChoice> choice(const std::string& device) const;
 };
 
 struct PortPlan {
@@ -70,7 +70,7 @@ struct BridgePlan {
 
 using Plan = std::map<Ifindex, BridgePlan>;
 
-// Bridges of `host` that `selection` names, each with all its ports. `attach_failures`: hooks that the kernel refused
+// What `selection` asks for of `host`, each bridge with all its ports. `attach_failures`: hooks that the kernel refused
 // when they were tried, by device, with its words.
 struct AttachFailure {
     Hook hook = Hook::xdp;

@@ -92,7 +92,7 @@ Engine::Engine(const PinDirectory& pins, State state, const Programs::Sizes& siz
 }
 
 BridgePlan Engine::consider(Ifindex device, HookChoice choice) {
-    std::set<Ifindex> fresh = devices_of(host(), {host().links.at(device).name});
+    std::set<Ifindex> fresh = devices_of(host(), {host().links.at(device).name}, false);
     for (const Ifindex known : devices()) fresh.erase(known);
     survey_.probe(mirror_.host(), fresh);
     survey_.read_traffic_control(mirror_.host(), fresh);
@@ -109,7 +109,7 @@ std::vector<int> Engine::event_fds() const {
 std::set<Ifindex> Engine::devices() const {
     std::set<std::string> named;
     for (const auto& [name, choice] : selection().bridges) named.insert(name);
-    return devices_of(host(), named);
+    return devices_of(host(), named, selection().all.has_value());
 }
 
 void Engine::select(Selection selection) {

@@ -143,12 +143,12 @@ void Survey::ask_for_vlan_uppers_again(const std::set<Ifindex>& ports) {
     }
 }
 
-Host Survey::take(const std::set<std::string>& named) {
+Host Survey::take() {
     Survey survey;
     Mirror mirror;
     survey.dump([&mirror](const Event& event) { mirror.apply(event); });
     Host host = std::move(mirror.host());
-    const auto devices = devices_of(host, named);
+    const auto devices = devices_of(host, {}, true);
     survey.probe(host, devices);
     survey.read_traffic_control(host, devices);
     survey.read_netfilter(host);
@@ -158,12 +158,13 @@ Host Survey::take(const std::set<std::string>& named) {
     return host;
 }
 
-std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named) {
+std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named, bool all) {
     std::set<Ifindex> devices;
     for (const auto& [index, link] : host.links) {
         const auto master = host.links.find(link.master.value_or(Ifindex::none));
         const bool is_port = master != host.links.end() && master->second.kind == "bridge";
-        if (!is_port && link.kind != "bridge" && !named.contains(link.name)) continue;
+        const bool is_taken = named.contains(link.name) || (all && master == host.links.end());
+        if (!is_port && link.kind != "bridge" && !is_taken) continue;
         devices.insert(index);
         if (link.vlan && link.lower && !link.lower_netnsid && host.links.contains(*link.lower))
             devices.insert(*link.lower);

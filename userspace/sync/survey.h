@@ -36,8 +36,8 @@ public:
     void find_vlan_uppers(Host& host, bool ask = true);
     void ask_for_vlan_uppers_again(const std::set<Ifindex>& ports);
 
-    // A whole host, read once; `named`: devices that packets may be routed by.
-    static Host take(const std::set<std::string>& named = {});
+    // A whole host, read once.
+    static Host take();
 
 private:
     // A port's VIDs that were asked about, in tags of this protocol.
@@ -54,8 +54,8 @@ private:
     std::map<Ifindex, Asked> asked_;
 };
 
-// The devices that rules ask drivers and filters about: bridges, their ports, devices that are named as of their own,
-// and what VLAN devices among them sit on.
-std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named);
+// The devices that rules ask drivers and filters about: bridges, their ports, devices of their own (those that are
+// named, or `all`), and what VLAN devices among them sit on.
+std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named, bool all);
 
 }  // namespace underpass
