@@ -51,8 +51,8 @@ struct packet {
 	__u16 push_tci;
 	bool rewritten; /* not what came in any more: the kernel cannot have it */
 
-	struct flow *flow; /* of a frame that is for the router, and that the kernel was asked about */
-	bool routed;       /* ... and leaves by the flow's way: the MACs above are the next hop's and the router's */
+	struct flow *flow; /* of a frame that is routed, or that rules see, and that the kernel was asked about */
+	bool routed;       /* for the router; where it leaves, the MACs above are the next hop's and the router's */
 	bool connection;   /* ... one that conntrack has */
 	bool translated;   /* ... with the addresses and ports of flow->out */
 	__u8 transport;    /* IP protocol */

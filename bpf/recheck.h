@@ -50,7 +50,7 @@ static __always_inline enum verdict check(ctx_t *ctx, struct packet *pkt, const 
 		return CONTINUE;
 	if (tracked && pkt->now_ns - flow->unready_ns < FLOW_CHECK_NS)
 		return pass(pkt, REASON_CONNECTION_NOT_READY);
-	if (!takes_same_route(ctx, key, flow)) {
+	if (pkt->routed && !takes_same_route(ctx, key, flow)) {
 		flow->generation--; /* asked anew with the next frame */
 		return pass(pkt, REASON_ROUTE_CHANGED);
 	}

@@ -14,7 +14,7 @@ int underpass_tc(struct __sk_buff *ctx)
 SEC("tc")
 int underpass_see(struct __sk_buff *ctx)
 {
-	if (ctx->tc_index == CTX_ROUTED_MARK)
+	if (ctx->tc_index == CTX_FLOW_MARK)
 		ctx->tc_index = 0;
 	else if (ctx->ingress_ifindex)
 		witness(ctx);

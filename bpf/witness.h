@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The witness: sees what the kernel sends out of a routed device, and writes down how it has routed the flow.
+/* The witness: sees what the kernel sends out of a routed device, or bridges out of a port, and writes down how the flow
+ * has gone.
  *
- * In: a frame at the device's egress, behind all of routing and netfilter, with its Ethernet header. Changes nothing of
- * it, and lets it go on. */
+ * In: a frame at the device's egress, behind all of routing, bridging and netfilter, with its Ethernet header. Changes
+ * nothing of it, and lets it go on. */
 #ifndef UNDERPASS_BPF_WITNESS_H
 #define UNDERPASS_BPF_WITNESS_H
 
@@ -10,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "bpf/connection.h"
+#include "bpf/device.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
 
@@ -42,9 +44,22 @@ static __always_inline void set_ends(struct flow_ends *ends, const struct flow_k
 	ends->destination_port = key->destination_port;
 }
 
+/* Out of a port goes what is bridged, and what was routed out of the bridge, which was seen there. */
+static __always_inline bool was_seen(const ctx_t *ctx)
+{
+	__u32 slot = 0;
+	const struct device *out = device_find(ctx->ifindex, &slot);
+	const struct device *in;
+
+	if (!out || !out->bridge || (out->flags & DEVICE_BRIDGE))
+		return false;
+	in = device_find(ctx->ingress_ifindex, &slot);
+	return !in || in->bridge != out->bridge || (in->flags & DEVICE_BRIDGE);
+}
+
 static __always_inline void witness(ctx_t *ctx)
 {
-	/* The device that it was routed from: a bridge, where it came in by a port. */
+	/* The device that it was routed from: a bridge, where it came in by a port; or bridged, the port itself. */
 	struct flow_key key = {.ifindex = ctx->ingress_ifindex};
 	__u32 zero = 0;
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
@@ -53,7 +68,7 @@ static __always_inline void witness(ctx_t *ctx)
 	struct flow *flow;
 	struct ethhdr eth;
 
-	if (!now || !flow_of_frame(ctx, &key) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
+	if (!now || was_seen(ctx) || !flow_of_frame(ctx, &key) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
 		return;
 	set_ends(&out, &key);
 	if (is_tracked(now, &key)) {

@@ -21,7 +21,7 @@
 #endif
 
 enum underpass_limits {
-	UNDERPASS_ABI = 4,
+	UNDERPASS_ABI = 5,
 	DEVICE_SLOTS = 4096,        /* devices known at once; slot 0 means "none" */
 	DEVICE_INDEX_SIZE = 65536,  /* a power of two: an ifindex is found at ifindex % DEVICE_INDEX_SIZE */
 	FDB_DEFAULT_SIZE = 131072,  /* entries; the daemon may set another size before the maps are made */

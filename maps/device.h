@@ -27,7 +27,7 @@ enum device_flags {
 	DEVICE_TRUNK = 1 << 11,       /* VLAN devices on it are ports: vlan_uppers has them */
 	DEVICE_ROUTED = 1 << 12,      /* frames to `mac` that come in by it may be routed; of a bridge: by its ports */
 	DEVICE_BRIDGE = 1 << 13,      /* a bridge: what is routed out of it goes by its FDB */
-	DEVICE_ROUTES_ONLY = 1 << 14, /* what would go from it to another port of its bridge is left to the kernel */
+	DEVICE_RULED = 1 << 14,       /* br_netfilter shows rules what goes from it to another port of its bridge */
 };
 
 struct device {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Flows that the kernel routes, and how it was seen to do so.
+/* Flows that the kernel routes, or bridges past rules, and how it was seen to do so.
  *
  * Nothing here says where a flow ought to go. Its first frame, and one per FLOW_PULSE_NS, passes to the kernel; a
  * program at the egress of every routed device sees it come out and writes down by which device and with which
@@ -27,7 +27,7 @@
 struct flow_key {
 	__be32 source[4]; /* IPv4: in the first */
 	__be32 destination[4];
-	__u32 ifindex; /* that the kernel routes it from: the bridge, not its port */
+	__u32 ifindex; /* that the kernel routes it from: the bridge, not its port; that a bridged one comes in by */
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
@@ -56,7 +56,7 @@ struct flow {
 	__u32 generation; /* control.generation at asked_ns */
 	__u32 asked;      /* frames that were passed to the kernel since, that one included */
 	__u32 answered;   /* frames that were seen to leave since */
-	__u32 egress;     /* ifindex of the device that they left by: a bridge, not its port; 0: none seen yet */
+	__u32 egress;     /* ifindex of the device that they left by; routed: a bridge, not its port; 0: none seen yet */
 	__u32 mtu;        /* of the route */
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];

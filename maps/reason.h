@@ -44,7 +44,7 @@
 	X(REWRITE_FAILED, "rewrite-failed", "was dropped: it was being changed and memory ran out")                    \
 	X(ROUTED, "routed", "was routed, straight to the port or device of its next hop")                              \
 	X(ROUTE_EXCEPTION, "route-exception",                                                                          \
-	  "is not a plain packet to be routed: TTL, options, fragments and ICMP messages are the kernel's")            \
+	  "is not a plain packet: TTL, options, fragments and ICMP messages are the kernel's")                         \
 	X(FLOW_ASKED, "flow-asked", "the first frame of a flow, and one per second, shows how the kernel routes it")   \
 	X(FLOW_UNANSWERED, "flow-unanswered",                                                                          \
 	  "no frame of its flow has left again yet: the kernel keeps it, drops it or sends it by another device")      \
@@ -55,7 +55,9 @@
 	X(CONNECTION_NOT_READY, "connection-not-ready",                                                                \
 	  "rules see it, and conntrack has no established connection of it that can go fast")                          \
 	X(CONNECTION_BEGINS_OR_ENDS, "connection-begins-or-ends",                                                      \
-	  "begins or ends a TCP connection (SYN, FIN, RST): conntrack has to see it")
+	  "begins or ends a TCP connection (SYN, FIN, RST): conntrack has to see it")                                  \
+	X(BRIDGED_FLOW, "bridged-flow",                                                                                \
+	  "went straight to the port of its destination, and is of a flow that the kernel's rules accepted")
 
 enum reason {
 #define X(symbol, name, sentence) REASON_##symbol,
@@ -68,7 +70,7 @@ enum reason {
 static inline int reason_is_fast(__u32 reason)
 {
 	return reason == REASON_FORWARDED || reason == REASON_ROUTED || reason == REASON_ROUTED_CONNECTION ||
-	       reason == REASON_TRANSLATED;
+	       reason == REASON_TRANSLATED || reason == REASON_BRIDGED_FLOW;
 }
 
 #endif

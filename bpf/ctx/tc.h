@@ -19,7 +19,7 @@ typedef struct __sk_buff ctx_t;
 
 enum {
 	CTX_LAST_HOOK = true,
-	CTX_ROUTED_MARK = 0xf10e, /* skb->tc_index of a frame that was routed here */
+	CTX_FLOW_MARK = 0xf10e, /* skb->tc_index of a frame that goes the way that its flow was seen to go */
 	TOS_PRIORITIES = 0x4620,  /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
 };
 
@@ -158,14 +158,14 @@ static __always_inline bool ctx_is_reachable(const struct packet *pkt)
 	return true;
 }
 
-/* As ip_forward sets it: by the TOS (rt_tos2priority). And the witness at a routed device's egress is not to take it
- * for a frame that the kernel has routed. */
-static __always_inline void ctx_mark_routed(ctx_t *ctx, const struct packet *pkt)
+/* Routed, it has a priority by its TOS, as ip_forward sets it (rt_tos2priority). And where there is a witness at the
+ * egress, it is not to take the frame for one that the kernel has sent. */
+static __always_inline void ctx_mark(ctx_t *ctx, const struct packet *pkt)
 {
-	if (pkt->protocol == bpf_htons(ETH_P_IP))
+	if (pkt->routed && pkt->protocol == bpf_htons(ETH_P_IP))
 		ctx->priority = TOS_PRIORITIES >> (pkt->tos >> 3 & 3) * 4 & 0xf;
-	if (!pkt->bridge)
-		ctx->tc_index = CTX_ROUTED_MARK;
+	if (!pkt->routed || !pkt->bridge)
+		ctx->tc_index = CTX_FLOW_MARK;
 }
 
 /* Sends the frame out of pkt->egress. Towards a peer the packet type was judged against this device's address, and
@@ -174,8 +174,8 @@ static __always_inline void ctx_mark_routed(ctx_t *ctx, const struct packet *pkt
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
 	if (!pkt->egress_peer) {
-		if (pkt->routed)
-			ctx_mark_routed(ctx, pkt);
+		if (pkt->flow)
+			ctx_mark(ctx, pkt);
 		return bpf_redirect(pkt->egress->out, 0);
 	}
 	if (ctx->pkt_type != PACKET_HOST && bpf_skb_change_type(ctx, PACKET_HOST))

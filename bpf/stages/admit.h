@@ -6,20 +6,14 @@
 #ifndef UNDERPASS_BPF_STAGES_ADMIT_H
 #define UNDERPASS_BPF_STAGES_ADMIT_H
 
-#include "bpf/map_defs.h"
+#include "bpf/device.h"
 #include "bpf/packet.h"
 
 static __always_inline enum verdict admit(ctx_t *ctx, struct packet *pkt)
 {
-	__u32 place = ctx_ifindex(ctx) % DEVICE_INDEX_SIZE;
-	__u32 *slot = bpf_map_lookup_elem(&device_index, &place);
-
 	pkt->len = ctx_len(ctx);
-	if (!slot)
-		return pass(pkt, REASON_NOT_OURS);
-	pkt->ingress_slot = *slot;
-	pkt->ingress = bpf_map_lookup_elem(&devices, &pkt->ingress_slot);
-	if (!pkt->ingress || !(pkt->ingress->flags & DEVICE_PRESENT) || pkt->ingress->ifindex != ctx_ifindex(ctx)) {
+	pkt->ingress = device_find(ctx_ifindex(ctx), &pkt->ingress_slot);
+	if (!pkt->ingress || !(pkt->ingress->flags & DEVICE_PRESENT)) {
 		pkt->ingress_slot = 0;
 		return pass(pkt, REASON_NOT_OURS);
 	}

@@ -16,7 +16,7 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 
 	/* Routed out of a device of its own. */
 	if (!pkt->bridge)
-		return CONTINUE;
+		return pkt->egress ? CONTINUE : pass(pkt, REASON_EGRESS_NOT_READY);
 	entry = fdb_lookup(pkt, pkt->destination);
 	if (!entry)
 		return pass(pkt, REASON_DESTINATION_UNKNOWN);
@@ -40,6 +40,9 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if ((flags & pkt->ingress->flags & DEVICE_ISOLATED) && !pkt->routed)
 		return pass(pkt, REASON_ISOLATED);
+	/* Rules may see by which port it leaves. */
+	if (pkt->flow && !pkt->routed && pkt->flow->egress != pkt->egress->ifindex)
+		return pass(pkt, REASON_ROUTE_CHANGED);
 	pkt->egress_peer = (entry->flags & FDB_PEER) && !pkt->overtakes;
 	return CONTINUE;
 }

@@ -12,7 +12,7 @@
 static __always_inline enum reason reason_of_forward(const struct packet *pkt)
 {
 	if (!pkt->routed)
-		return REASON_FORWARDED;
+		return pkt->flow ? REASON_BRIDGED_FLOW : REASON_FORWARDED;
 	if (pkt->translated)
 		return REASON_TRANSLATED;
 	return pkt->connection ? REASON_ROUTED_CONNECTION : REASON_ROUTED;

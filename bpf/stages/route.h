@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* route: is the frame for the router, and was the kernel seen to route its flow? Then it takes the same way. Where
- * rules see it, that has to be a connection that conntrack has, and has accepted.
+ * rules see it, that has to be a connection that conntrack has, and has accepted. What is bridged and seen by rules is
+ * such a flow, too.
  *
- * In: a unicast frame that came in by a port of a bridge, or by a device of its own. Out: pkt->flow, the MACs that it
- * leaves with, whether it is translated, and pkt->egress or, if that is a bridge, pkt->bridge for the next stage. What
- * the kernel looks at frame by frame (TTL, lengths, options, fragments) is looked at here; all else the flow's entry
- * stands for, see maps/flow.h. Mirrors ip_rcv_core, ip_forward and ip6_forward. */
+ * In: a unicast frame that came in by a port of a bridge, or by a device of its own. Out: pkt->flow, and of a frame
+ * that is routed the MACs that it leaves with, whether it is translated, and pkt->egress or, if that is a bridge,
+ * pkt->bridge for the next stage. What the kernel looks at frame by frame (TTL, lengths, options, fragments) is looked
+ * at here; all else the flow's entry stands for, see maps/flow.h. Mirrors ip_rcv_core, ip_forward and ip6_forward. */
 #ifndef UNDERPASS_BPF_STAGES_ROUTE_H
 #define UNDERPASS_BPF_STAGES_ROUTE_H
 
 #include "bpf/csum.h"
+#include "bpf/device.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
@@ -85,17 +87,35 @@ static __always_inline enum verdict ask(struct packet *pkt, struct flow_key *key
 /* The device that the flow leaves by. A bridge only says by which FDB it goes on. */
 static __always_inline enum verdict leave_by(struct packet *pkt, __u32 ifindex)
 {
-	__u32 place = ifindex % DEVICE_INDEX_SIZE;
-	__u32 *slot = bpf_map_lookup_elem(&device_index, &place);
 	__u32 wanted = DEVICE_ROUTED | DEVICE_EGRESS | DEVICE_FORWARDING;
 
-	if (!slot)
-		return pass(pkt, REASON_EGRESS_NOT_READY);
-	pkt->egress_slot = *slot;
-	pkt->egress = bpf_map_lookup_elem(&devices, &pkt->egress_slot);
-	if (!pkt->egress || pkt->egress->ifindex != ifindex || (pkt->egress->flags & wanted) != wanted)
+	pkt->egress = device_find(ifindex, &pkt->egress_slot);
+	if (!pkt->egress || (pkt->egress->flags & wanted) != wanted)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	pkt->bridge = pkt->egress->flags & DEVICE_BRIDGE ? ifindex : 0;
+	return CONTINUE;
+}
+
+/* Of a frame that is bridged. The netfilter stage has found it plain. */
+static __always_inline bool is_seen_by_rules(const struct packet *pkt)
+{
+	__u32 flags = pkt->ingress->flags;
+
+	if (!(flags & DEVICE_RULED) || pkt->tagged)
+		return false;
+	return pkt->protocol == bpf_htons(ETH_P_IP) ? flags & DEVICE_BRNF_IPV4
+	                                            : pkt->protocol == bpf_htons(ETH_P_IPV6) && (flags & DEVICE_BRNF_IPV6);
+}
+
+/* By the FDB, which the next stage looks into. Rules may see its addresses; and bridged frames that are translated are
+ * the kernel's. */
+static __always_inline enum verdict go_on_bridged(struct packet *pkt)
+{
+	const struct flow *flow = pkt->flow;
+
+	if ((flow->out.flags & FLOW_TRANSLATED) || !same_address(pkt->destination, flow->destination) ||
+	    !same_address(pkt->source, flow->source))
+		return pass(pkt, REASON_ROUTE_CHANGED);
 	return CONTINUE;
 }
 
@@ -108,15 +128,17 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	enum verdict verdict;
 	bool tracked;
 
-	if (!is_for_router(pkt)) {
+	pkt->routed = is_for_router(pkt);
+	if (!pkt->routed) {
 		if (!pkt->bridge)
 			return pass(pkt, REASON_TO_HOST);
-		return pkt->ingress->flags & DEVICE_ROUTES_ONLY ? pass(pkt, REASON_LEFT_TO_KERNEL) : CONTINUE;
+		if (!is_seen_by_rules(pkt))
+			return CONTINUE;
 	}
 	/* A tag that stays names a VLAN device. */
 	if (!now || (pkt->tagged && !pkt->strip) || !routable(ctx, pkt, &key))
 		return pass(pkt, REASON_ROUTE_EXCEPTION);
-	key.ifindex = pkt->bridge ?: pkt->ingress->ifindex;
+	key.ifindex = pkt->routed && pkt->bridge ? pkt->bridge : pkt->ingress->ifindex;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	tracked = is_tracked(now, &key);
 	if (tracked) {
@@ -138,11 +160,12 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	verdict = check(ctx, pkt, &key, flow, tracked);
 	if (verdict != CONTINUE)
 		return verdict;
+	if (!pkt->routed)
+		return go_on_bridged(pkt);
 	if (!ctx_fits(ctx, pkt, flow->egress, flow->mtu))
 		return pass(pkt, REASON_TOO_BIG);
 	__builtin_memcpy(pkt->destination, flow->destination, ETH_ADDR_LEN);
 	__builtin_memcpy(pkt->source, flow->source, ETH_ADDR_LEN);
-	pkt->routed = true;
 	pkt->connection = tracked;
 	pkt->translated = flow->out.flags & FLOW_TRANSLATED;
 	return leave_by(pkt, flow->egress);

@@ -302,16 +302,23 @@ TEST(Rules, EachValueOfNetfilter) {
     [[maybe_unused]] const auto [call_iptables, call_ip6tables, filter_tagged, bridge_chains, ip_chains, tracks_ipv4,
                                  tracks_ipv6, per_packet, device_chains, unknown] = Netfilter{};
     const std::string chain = "table ip filter, chain FORWARD";
-    const auto with_rules = [&chain](const char* what, const std::function<void(Host&)>& call, std::uint32_t gained) {
+    const auto with_rules = [&chain](const char* what, const std::function<void(Host&)>& call, std::uint32_t gained,
+                                     const std::string& refusal = {}) {
         return Row{.what = what,
                    .change =
                        [call, chain](Host& h) {
                            call(h);
                            h.netfilter.ip_chains = {chain};
                        },
-                   .bridge_refusal = chain,
-                   .gained = gained,
+                   .bridge_refusal = refusal,
+                   .gained = gained | DEVICE_RULED,
                    .max_len = 1514};
+    };
+    const auto tracked = [](bool found) {
+        return [found](Host& h) {
+            h.netfilter.call_iptables = h.netfilter.tracks_ipv4 = true;
+            h.finds_connections = found;
+        };
     };
     check({
         {.what = "call_iptables without rules",
@@ -330,6 +337,19 @@ TEST(Rules, EachValueOfNetfilter) {
             "nf_call_iptables", [](Host& h) { bridge(h).nf_call_iptables = true; }, DEVICE_BRNF_IPV4),
         with_rules(
             "nf_call_ip6tables", [](Host& h) { bridge(h).nf_call_ip6tables = true; }, DEVICE_BRNF_IPV6),
+        with_rules("connections", tracked(true), DEVICE_BRNF_IPV4),
+        with_rules("connections that cannot be looked up", tracked(false), DEVICE_BRNF_IPV4, "modprobe nf_conntrack"),
+        with_rules(
+            "rules that see each packet",
+            [](Host& h) {
+                h.netfilter.call_iptables = true;
+                h.netfilter.per_packet = {"limit (table ip t, chain forward)"};
+            },
+            DEVICE_BRNF_IPV4, "limit (table ip t, chain forward)"),
+        with_rules(
+            "rules and VLAN filtering",
+            [](Host& h) { h.netfilter.call_iptables = bridge(h).vlan_filtering = true; },
+            DEVICE_BRNF_IPV4 | DEVICE_VLAN_AWARE, "the bridge filters VLANs"),
         {.what = "filter_tagged without br_netfilter", .change = [](Host& h) { h.netfilter.filter_tagged = true; }},
         {.what = "filter_tagged",
          .change =

@@ -60,6 +60,13 @@ std::string vlan_aware_text(const nlohmann::json& bridge) {
     return bridge.contains("vlan_aware") ? "VLAN-aware, " + bridge.at("vlan_aware").get<std::string>() : "";
 }
 
+std::string bridging_text(const nlohmann::json& bridge) {
+    const nlohmann::json& bridging = bridge.at("bridging");
+    if (!bridging.contains("rules")) return "fast";
+    return fmt::format("fast; IP as flows that rules accepted ({})",
+                       fmt::join(bridging.at("rules").get<std::vector<std::string>>(), "; "));
+}
+
 std::string routing_text(const nlohmann::json& bridge) {
     const nlohmann::json& routing = bridge.at("routing");
     if (routing.at("state") != "fast") return "left to the kernel: " + routing.at("why").get<std::string>();
@@ -74,8 +81,7 @@ std::string routing_text(const nlohmann::json& bridge) {
 }
 
 void print_parts(const nlohmann::json& bridge) {
-    if (bridge.contains("bridging") && bridge.at("bridging").at("state") != "fast")
-        fmt::print("  bridging: left to the kernel: {}\n", bridge.at("bridging").at("why").get<std::string>());
+    if (bridge.contains("bridging")) fmt::print("  bridging: {}\n", bridging_text(bridge));
     fmt::print("  routing: {}\n", routing_text(bridge));
 }
 

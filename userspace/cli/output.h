@@ -23,9 +23,10 @@ std::string bytes_text(std::uint64_t bytes);
 // Rows of equal length as columns, each as wide as its widest cell; the last is not padded.
 void print_table(const std::vector<std::vector<std::string>>& rows, const std::string& indent);
 
-// Of a bridge or device as plan_json() gives it: "fast", or why packets are the kernel's to route.
+// Of a bridge or device as plan_json() gives it: "fast" and of which flows, or why packets are the kernel's to route.
+std::string bridging_text(const nlohmann::json& bridge);
 std::string routing_text(const nlohmann::json& bridge);
-// Lines for what of it is left to the kernel, and for its routing.
+// A line for each of the two.
 void print_parts(const nlohmann::json& bridge);
 // "VLAN-aware, 802.1Q", or nothing. `bridge` as plan_json() makes it, as below.
 std::string vlan_aware_text(const nlohmann::json& bridge);

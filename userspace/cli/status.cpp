@@ -45,7 +45,8 @@ void print_port(const Json& port) {
     std::vector<std::vector<std::string>> rows = {
         {"fast", frames_text(port.at("fast")),
          share.is_null() ? "" : fmt::format("{:.1f} % of all", 100 * share.get<double>())}};
-    for (const auto& [key, what] : {std::pair("routed", "of those"),
+    for (const auto& [key, what] : {std::pair("ruled", "of those, bridged in flows that rules accepted"),
+                                    {"routed", "of those"},
                                     {"filtered", "of those, in accepted connections"},
                                     {"translated", "of those, in connections with NAT"}})
         if (port.at(key).at("packets") != 0) rows.push_back({std::string("  ") + key, frames_text(port.at(key)), what});

@@ -46,12 +46,9 @@ void up(const UpOptions& options) {
             continue;
         }
         const std::string vlans = vlan_aware_text(bridge);
-        if (bridge.at("kind") == "bridge" && bridge.at("bridging").at("state") != "fast")
-            fmt::print("{}: bridging left to the kernel: {}\n", name,
-                       bridge.at("bridging").at("why").get<std::string>());
-        else if (bridge.at("kind") == "bridge")
-            fmt::print("{}: fast ({} of {} ports{})\n", name, fast, bridge.at("ports").size(),
-                       vlans.empty() ? "" : "; " + vlans);
+        if (bridge.at("kind") == "bridge")
+            fmt::print("{}: {} ({} of {} ports{})\n", name, bridging_text(bridge), fast,
+                       bridge.at("ports").size(), vlans.empty() ? "" : "; " + vlans);
         fmt::print("{}: routing {}\n", name, routing_text(bridge));
         for (const auto& port : bridge.at("ports")) print_port(port);
     }

@@ -61,11 +61,32 @@ std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& brid
     return {};
 }
 
-// Of what goes from port to port: packets that are routed, rules see elsewhere.
-std::string shown_to_rules(const Netfilter& netfilter, const BridgeAttributes& bridge) {
-    if (netfilter.ip_chains.empty() || !calls_iptables(netfilter, bridge)) return {};
-    return fmt::format("br_netfilter shows its frames to rules: {} (sysctl net.bridge.bridge-nf-call-iptables)",
-                       fmt::join(netfilter.ip_chains, "; "));
+// Why nothing that rules see can go fast; empty if flows that they have accepted can.
+std::string flows_refusal(const Host& host) {
+    const Netfilter& netfilter = host.netfilter;
+    if (netfilter.unknown) return "the packet filter's rules cannot be read (" + *netfilter.unknown + ")";
+    if (!netfilter.per_packet.empty())
+        return fmt::format("rules have to see each of its packets: {}", fmt::join(netfilter.per_packet, "; "));
+    if ((netfilter.tracks_ipv4 || netfilter.tracks_ipv6) && !host.finds_connections)
+        return fmt::format(
+            "rules see its packets ({}), and connections cannot be looked up: nf_conntrack was not there when the "
+            "programs were loaded (`modprobe nf_conntrack`, then `underpass down` and `up`)",
+            fmt::join(netfilter.ip_chains, "; "));
+    return {};
+}
+
+// Whether rules see what goes from port to port. Packets that are routed, they see elsewhere.
+bool shows_to_rules(const Netfilter& netfilter, const BridgeAttributes& bridge) {
+    return !netfilter.ip_chains.empty() && calls_iptables(netfilter, bridge);
+}
+
+// Why what they see is left to the kernel; empty if there is no such thing, or flows of it can go fast.
+std::string ruled_refusal(const Host& host, const BridgeAttributes& bridge) {
+    if (!shows_to_rules(host.netfilter, bridge)) return {};
+    const std::string why = bridge.vlan_filtering ? "the bridge filters VLANs" : flows_refusal(host);
+    if (why.empty()) return {};
+    return fmt::format("br_netfilter shows its frames to rules (sysctl net.bridge.bridge-nf-call-iptables): {}; {}",
+                       fmt::join(host.netfilter.ip_chains, "; "), why);
 }
 
 // A device on top of the bridge that takes frames for an address of its own.
@@ -90,7 +111,8 @@ std::string bridge_refusal(const Host& host, const Link& link) {
         return fmt::format("{} on top of it, a {}, has addresses of its own", top->name, top->kind);
     if (link.promiscuity > 0)
         return "it is promiscuous: a capture (tcpdump) or a device on top of it wants to see every frame";
-    return governed_by(host.netfilter, bridge);
+    const std::string governor = governed_by(host.netfilter, bridge);
+    return governor.empty() ? ruled_refusal(host, bridge) : governor;
 }
 
 // Why frames that come in by the device cannot be taken there; empty if they can.
@@ -250,7 +272,7 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
         DEVICE_LEARNS);
     if (of_bridge.refusal.empty() && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
     set(of_bridge.routes(), DEVICE_ROUTED);
-    set(of_bridge.routes() && !of_bridge.bridging_refusal.empty(), DEVICE_ROUTES_ONLY);
+    set(of_bridge.ruled, DEVICE_RULED);
     set(port.isolated, DEVICE_ISOLATED);
     set(host.vlan_devices || plan.below != link.index, DEVICE_VLAN_UPPERS);
     set(host.netfilter.call_iptables || attributes.nf_call_iptables, DEVICE_BRNF_IPV4);
@@ -351,14 +373,7 @@ std::string why_not_taken(const Host& host, const std::string& name) {
 std::string routing_refusal(const Host& host, const Link& link, const AttachFailures& attach_failures) {
     if (!host.forwards)
         return "the host forwards no packets (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding)";
-    if (host.netfilter.unknown) return "the packet filter's rules cannot be read (" + *host.netfilter.unknown + ")";
-    if (!host.netfilter.per_packet.empty())
-        return fmt::format("rules have to see each of its packets: {}", fmt::join(host.netfilter.per_packet, "; "));
-    if ((host.netfilter.tracks_ipv4 || host.netfilter.tracks_ipv6) && !host.finds_connections)
-        return fmt::format(
-            "rules see its packets ({}), and connections cannot be looked up: nf_conntrack was not there when the "
-            "programs were loaded (`modprobe nf_conntrack`, then `underpass down` and `up`)",
-            fmt::join(host.netfilter.ip_chains, "; "));
+    if (std::string why = flows_refusal(host); !why.empty()) return why;
     if (link.bridge && link.bridge->vlan_filtering) return "the bridge filters VLANs";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its packets: " + chain->second;
@@ -409,7 +424,7 @@ BridgePlan begin_plan(const Host& host, const Link& bridge, HookChoice choice, c
         return plan;
     }
     plan.refusal = bridge_refusal(host, bridge);
-    if (bridge.bridge) plan.bridging_refusal = shown_to_rules(host.netfilter, *bridge.bridge);
+    plan.ruled = bridge.bridge && shows_to_rules(host.netfilter, *bridge.bridge);
     for (const auto& [index, link] : host.links)
         if (link.master == bridge.index) plan.ports.push_back(begin_port(host, bridge, link, attach_failures));
     return plan;
@@ -422,11 +437,6 @@ std::string refusal_as_a_whole(const BridgePlan& plan) {
     const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
     if (!std::ranges::all_of(plan.ports, is_left)) return {};
     return fmt::format("no port of it can go fast ({}: {})", plan.ports.front().name, plan.ports.front().refusal);
-}
-
-// A bridge that would neither bridge nor route.
-void refuse_idle(BridgePlan& plan) {
-    if (plan.refusal.empty() && !plan.routing_refusal.empty()) plan.refusal = plan.bridging_refusal;
 }
 
 void finish_plan(BridgePlan& plan, const Host& host) {
@@ -459,6 +469,15 @@ std::optional<HookChoice> Selection::choice(const std::string& device) const {
     return except.contains(device) ? std::nullopt : all;
 }
 
+std::set<Ifindex> BridgePlan::witnessed() const {
+    std::set<Ifindex> devices;
+    if (routes()) devices.insert(index);
+    if (!ruled || !refusal.empty()) return devices;
+    for (const PortPlan& port : ports)
+        if (port.refusal.empty()) devices.insert(port.index);
+    return devices;
+}
+
 const Link& require_bridge(const Host& host, const std::string& name) {
     const std::string why = why_not_taken(host, name);
     if (!why.empty()) throw std::runtime_error(why);
@@ -479,7 +498,6 @@ std::map<std::string, std::string> waited_for(const Host& host, const Selection&
 
 BridgePlan plan_bridge(const Host& host, const Link& bridge, HookChoice choice, const AttachFailures& attach_failures) {
     BridgePlan plan = begin_plan(host, bridge, choice, attach_failures);
-    refuse_idle(plan);
     choose_xdp({&plan}, host);
     finish_plan(plan, host);
     return plan;
@@ -507,7 +525,6 @@ Plan make_plan(const Host& host, const Selection& selection, const AttachFailure
     });
     choose_xdp(routers, host);
     for (auto& [index, of_device] : plan) {
-        refuse_idle(of_device);
         if (!of_device.routes()) choose_xdp({&of_device}, host);
         finish_plan(of_device, host);
     }

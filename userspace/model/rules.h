@@ -58,14 +58,14 @@ struct BridgePlan {
     bool is_bridge = true;
     bool vlan_aware = false;
     std::string refusal;  // why the bridge as a whole is left to the kernel; empty: it goes fast
-    // Why frames between its ports are left to the kernel, where this says nothing of what is routed; empty: they go
-    // fast.
-    std::string bridging_refusal;
+    bool ruled = false;  // rules see what goes between its ports: it goes fast as flows that they have accepted
     std::string routing_refusal;  // why packets are not routed fast to and from it; empty: they are
     device router{};              // of a bridge that routes: its own record, for the devices map
     std::vector<PortPlan> ports;  // in the order of their index
 
     bool routes() const { return refusal.empty() && routing_refusal.empty(); }
+    // Devices at whose egress it has to be seen what the kernel sends.
+    std::set<Ifindex> witnessed() const;
 };
 
 using Plan = std::map<Ifindex, BridgePlan>;

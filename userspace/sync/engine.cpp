@@ -319,10 +319,10 @@ bool Engine::attach_missing(const Plan& plan) {
                 attached.xdp = attach_xdp(programs_, ifindex);
             });
         }
-        if (!bridge.routes()) continue;
-        attempt(index, Hook::tc, witness_current_, [this](std::uint32_t ifindex, Attached& attached) {
-            attached.witness = attach_tc(programs_, pins_, ifindex, TcPoint::egress);
-        });
+        for (const Ifindex device : bridge.witnessed())
+            attempt(device, Hook::tc, witness_current_, [this](std::uint32_t ifindex, Attached& attached) {
+                attached.witness = attach_tc(programs_, pins_, ifindex, TcPoint::egress);
+            });
     }
     if (state_ != before) write_state(RunDirectory::of_this_namespace(), state_);
     return refused;
@@ -373,7 +373,7 @@ void Engine::detach_unwanted() {
     std::set<Ifindex> witnesses;
     for (const auto& [index, bridge] : plan_) {
         for (const PortPlan& port : bridge.ports) wanted[port.below] |= port.xdp;
-        if (bridge.routes()) witnesses.insert(index);
+        witnesses.merge(bridge.witnessed());
     }
     for (auto next = state_.attached.begin(); next != state_.attached.end();) {
         const auto here = next++;

@@ -65,7 +65,8 @@ void add_counters(Json& port, const device_counters& counters) {
         return Json{{"packets", sum.packets}, {"bytes", sum.bytes}};
     };
     port["fast"] = {{"packets", fast.packets}, {"bytes", fast.bytes}};
-    // Of those; and of these, those of connections, translated or not.
+    // Of those; and of what was routed, that of connections, translated or not.
+    port["ruled"] = sum_of({REASON_BRIDGED_FLOW});
     port["routed"] = sum_of({REASON_ROUTED, REASON_ROUTED_CONNECTION, REASON_TRANSLATED});
     port["filtered"] = sum_of({REASON_ROUTED_CONNECTION});
     port["translated"] = sum_of({REASON_TRANSLATED});
@@ -160,9 +161,9 @@ Json plan_json(const Host& host, const BridgePlan& plan) {
     if (!plan.refusal.empty()) bridge["why"] = plan.refusal;
     bridge["kind"] = plan.is_bridge ? "bridge" : "device";
     if (plan.is_bridge) {
-        const std::string& why = plan.refusal.empty() ? plan.bridging_refusal : plan.refusal;
-        bridge["bridging"] = {{"state", why.empty() ? "fast" : "kernel"}};
-        if (!why.empty()) bridge["bridging"]["why"] = why;
+        bridge["bridging"] = {{"state", plan.refusal.empty() ? "fast" : "kernel"}};
+        if (!plan.refusal.empty()) bridge["bridging"]["why"] = plan.refusal;
+        if (plan.ruled) bridge["bridging"]["rules"] = host.netfilter.ip_chains;
     }
     bridge["routing"] = {{"state", plan.routes() ? "fast" : "kernel"}};
     if (!plan.routes()) bridge["routing"]["why"] = plan.refusal.empty() ? plan.routing_refusal : plan.refusal;
