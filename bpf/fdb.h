@@ -7,9 +7,9 @@
 #include "bpf/packet.h"
 
 /* Null: the kernel has no entry for `mac`, or has not told us yet. */
-static __always_inline struct fdb_entry *fdb_lookup(const struct packet *pkt, const __u8 *mac)
+static __always_inline struct fdb_entry *fdb_lookup(const struct packet *pkt, __u16 vid, const __u8 *mac)
 {
-	struct fdb_key key = {.bridge = pkt->bridge, .vid = pkt->vid};
+	struct fdb_key key = {.bridge = pkt->bridge, .vid = vid};
 
 	__builtin_memcpy(key.mac, mac, ETH_ADDR_LEN);
 	return bpf_map_lookup_elem(&fdb, &key);

@@ -45,6 +45,7 @@ struct packet {
 	__u32 bridge; /* ifindex: that it is in, or is routed out of; 0: none */
 	__u16 vid;    /* of the FDB that it is looked up in: 0 without VLAN filtering */
 	__u8 rights;  /* enum vlan_rights: of the ingress port in that VLAN */
+	__u16 out_vid; /* the same of the FDB that its destination is looked up in */
 	bool strip;   /* leaves without the outer tag that it came in with */
 	bool push;    /* ... and with another */
 	__be16 push_protocol;

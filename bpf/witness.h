@@ -44,13 +44,16 @@ static __always_inline void set_ends(struct flow_ends *ends, const struct flow_k
 	ends->destination_port = key->destination_port;
 }
 
-/* Out of a port goes what is bridged, and what was routed out of the bridge, which was seen there. */
+/* Out of a port goes what is bridged, and what was routed out of the bridge, which was seen there; and what has a tag
+ * was seen at its VLAN device. */
 static __always_inline bool was_seen(const ctx_t *ctx)
 {
 	__u32 slot = 0;
 	const struct device *out = device_find(ctx->ifindex, &slot);
 	const struct device *in;
 
+	if (ctx->vlan_present)
+		return true;
 	if (!out || !out->bridge || (out->flags & DEVICE_BRIDGE))
 		return false;
 	in = device_find(ctx->ingress_ifindex, &slot);

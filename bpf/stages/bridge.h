@@ -17,7 +17,7 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 	/* Routed out of a device of its own. */
 	if (!pkt->bridge)
 		return pkt->egress ? CONTINUE : pass(pkt, REASON_EGRESS_NOT_READY);
-	entry = fdb_lookup(pkt, pkt->destination);
+	entry = fdb_lookup(pkt, pkt->out_vid, pkt->destination);
 	if (!entry)
 		return pass(pkt, REASON_DESTINATION_UNKNOWN);
 	if (entry->flags & FDB_LOCAL)

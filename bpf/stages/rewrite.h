@@ -59,8 +59,11 @@ __noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, 
 static __always_inline enum verdict rewrite_ends(ctx_t *ctx, struct packet *pkt)
 {
 	__u32 hop = pkt->hop;
-	int result = translate(ctx, &pkt->flow->out, pkt->network_offset, pkt->transport, &hop);
+	int result;
 
+	if (!pkt->flow)
+		return rewrite_failed(pkt);
+	result = translate(ctx, &pkt->flow->out, pkt->network_offset, pkt->transport, &hop);
 	pkt->rewritten |= result <= 0;
 	pkt->hop = hop;
 	return result ? rewrite_failed(pkt) : CONTINUE;

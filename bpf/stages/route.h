@@ -16,10 +16,27 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 #include "bpf/recheck.h"
+#include "bpf/vlan.h"
 
-static __always_inline bool is_for_router(const struct packet *pkt)
+/* The device that the kernel routes the frame from; 0: it is not for the router. Of a VLAN-aware bridge each VLAN leads
+ * to another one, or to none: to the bridge itself, or to a VLAN device on it. */
+static __always_inline __u32 router_of(const struct packet *pkt)
 {
-	return (pkt->ingress->flags & DEVICE_ROUTED) && same_address(pkt->destination, pkt->ingress->mac);
+	struct vlan_upper_key key = {.ifindex = pkt->bridge, .protocol = pkt->ingress->vlan_protocol, .vid = pkt->vid};
+	const struct device *router;
+	__u32 *slot;
+
+	if (!(pkt->ingress->flags & DEVICE_ROUTED) || !same_address(pkt->destination, pkt->ingress->mac))
+		return 0;
+	if (!(pkt->ingress->flags & DEVICE_VLAN_AWARE))
+		return pkt->bridge ?: pkt->ingress->ifindex;
+	slot = bpf_map_lookup_elem(&vlan_uppers, &key);
+	router = slot ? bpf_map_lookup_elem(&devices, slot) : NULL;
+	/* The slot may be another's by now. */
+	if (!router || !(router->flags & DEVICE_BRIDGE) || router->bridge != pkt->bridge ||
+	    (router->ifindex != pkt->bridge && router->vid != pkt->vid))
+		return 0;
+	return router->ifindex;
 }
 
 /* The packet's facts, and its flow; false: the kernel has more to do with it than to route it. */
@@ -92,7 +109,8 @@ static __always_inline enum verdict leave_by(struct packet *pkt, __u32 ifindex)
 	pkt->egress = device_find(ifindex, &pkt->egress_slot);
 	if (!pkt->egress || (pkt->egress->flags & wanted) != wanted)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
-	pkt->bridge = pkt->egress->flags & DEVICE_BRIDGE ? ifindex : 0;
+	pkt->bridge = pkt->egress->flags & DEVICE_BRIDGE ? pkt->egress->bridge : 0;
+	pkt->out_vid = pkt->egress->flags & DEVICE_VLAN_AWARE ? pkt->egress->vid : 0;
 	return CONTINUE;
 }
 
@@ -128,17 +146,20 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	enum verdict verdict;
 	bool tracked;
 
-	pkt->routed = is_for_router(pkt);
-	if (!pkt->routed) {
+	key.ifindex = router_of(pkt);
+	pkt->routed = key.ifindex != 0;
+	if (pkt->routed) {
+		pkt->strip |= pkt->own_tag;
+	} else {
 		if (!pkt->bridge)
 			return pass(pkt, REASON_TO_HOST);
 		if (!is_seen_by_rules(pkt))
 			return CONTINUE;
+		key.ifindex = pkt->ingress->ifindex;
 	}
 	/* A tag that stays names a VLAN device. */
 	if (!now || (pkt->tagged && !pkt->strip) || !routable(ctx, pkt, &key))
 		return pass(pkt, REASON_ROUTE_EXCEPTION);
-	key.ifindex = pkt->routed && pkt->bridge ? pkt->bridge : pkt->ingress->ifindex;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	tracked = is_tracked(now, &key);
 	if (tracked) {

@@ -41,7 +41,7 @@ static __always_inline enum verdict source(struct packet *pkt)
 		return CONTINUE;
 	if ((pkt->ingress->flags & DEVICE_VLAN_AWARE) && !pkt->rights)
 		return pass(pkt, REASON_NOT_A_MEMBER);
-	entry = fdb_lookup(pkt, pkt->source);
+	entry = fdb_lookup(pkt, pkt->vid, pkt->source);
 	if (!entry)
 		return pass(pkt, REASON_SOURCE_UNKNOWN);
 	if (entry->slot != pkt->ingress_slot || (entry->flags & FDB_LOCAL)) {

@@ -22,18 +22,18 @@ static __always_inline enum verdict tag(ctx_t *ctx, struct packet *pkt)
 {
 	__u32 flags = pkt->egress->flags;
 
-	/* A bridge has its ports' way with VLANs, and a frame out of a router has none yet. */
-	if ((flags ^ (pkt->routed ? 0 : pkt->ingress->flags)) & DEVICE_VLAN_AWARE)
+	/* A bridge has its ports' way with VLANs. */
+	if (!pkt->routed && ((flags ^ pkt->ingress->flags) & DEVICE_VLAN_AWARE))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (flags & DEVICE_VLAN_AWARE) {
-		__u8 rights = vlan_rights(pkt->egress_slot, pkt->vid);
+		__u8 rights = vlan_rights(pkt->egress_slot, pkt->out_vid);
 
 		if (!(rights & VLAN_FORWARD))
 			return pass(pkt, REASON_EGRESS_NOT_A_MEMBER);
 		if (rights & VLAN_UNTAGGED) {
-			pkt->strip = pkt->own_tag;
-		} else if (!pkt->own_tag) {
-			push_tag(pkt, pkt->egress->vlan_protocol, pkt->vid);
+			pkt->strip |= pkt->own_tag;
+		} else if (!pkt->own_tag || pkt->routed) {
+			push_tag(pkt, pkt->egress->vlan_protocol, pkt->out_vid);
 		} else if (!(pkt->tci & TCI_VID)) {
 			pkt->strip = true;
 			push_tag(pkt, pkt->egress->vlan_protocol, pkt->tci | pkt->vid);

@@ -299,6 +299,33 @@ TEST(Reconcile, RoutersComeAndGo) {
     expect_same(bench.maps, fresh_maps(bench.host, bench.selection));
 }
 
+// Each VLAN of a VLAN-aware bridge leads to another router: the bridge itself, or a VLAN device on it.
+TEST(Reconcile, RoutersOfVlans) {
+    constexpr Ifindex kUpper{20};
+    Bench bench;
+    bench.host.forwards = true;
+    bench.host.links.at(kBridge).bridge->vlan_filtering = true;
+    bench.host.links[kUpper] = plain_vlan_device(kUpper, kBridge, Vid{10});
+    bench.host.links[kUpper].mac = bench.host.links.at(kBridge).mac;
+    bench.host.vlans[kBridge] = {.pvid = Vid{1},
+                                 .ranges = {{.first = 1, .last = 2, .untagged = true}, {.first = 10, .last = 10}}};
+    bench.judge();
+    using Uppers = std::map<std::vector<std::uint32_t>, std::uint32_t>;
+    const auto lead_to = [](std::uint16_t vid, Ifindex router) {
+        return std::pair(std::vector<std::uint32_t>{number(kBridge), htons(0x8100), vid}, number(router));
+    };
+    EXPECT_EQ(bench.maps.seen_uppers(), (Uppers{lead_to(1, kBridge), lead_to(2, kBridge), lead_to(10, kUpper)}));
+    EXPECT_EQ(bench.maps.devices.at(bench.slot(kUpper)).flags & (DEVICE_BRIDGE | DEVICE_INGRESS),
+              std::uint32_t{DEVICE_BRIDGE});
+    expect_same(bench.maps, fresh_maps(bench.host, bench.selection));
+
+    bench.host.links[kUpper].promiscuity = 1;
+    bench.host.vlans[kBridge].ranges[0].last = 1;
+    bench.judge();
+    EXPECT_EQ(bench.maps.seen_uppers(), (Uppers{lead_to(1, kBridge)}));
+    expect_same(bench.maps, fresh_maps(bench.host, bench.selection));
+}
+
 TEST(Reconcile, RightsBeforeTheRecord) {
     Bench bench;
     bench.judge();

@@ -46,7 +46,7 @@ TEST(RoutingRules, BridgeAndUplink) {
     EXPECT_TRUE(bridge.is_bridge && bridge.routes());
     EXPECT_EQ(bridge.router.ifindex, number(kBridge));
     EXPECT_EQ(bridge.router.bridge, number(kBridge));
-    EXPECT_EQ(bridge.router.flags, DEVICE_PRESENT | DEVICE_EGRESS | DEVICE_FORWARDING | DEVICE_ROUTED | DEVICE_BRIDGE);
+    EXPECT_EQ(bridge.router.flags, DEVICE_EGRESS | DEVICE_FORWARDING | DEVICE_ROUTED | DEVICE_BRIDGE);
     const MacAddr& address = host.links.at(kBridge).mac;
     for (const PortPlan& port : bridge.ports) {
         EXPECT_EQ(port.record.flags & kGoesBothWays, kGoesBothWays) << port.name;
@@ -159,9 +159,7 @@ TEST(RoutingRules, WhatIsLeftToTheKernel) {
          .bridge = "no permission",
          .uplink = "no permission"},
         {.what = "a bridge that filters VLANs",
-         .change = [](Host& h) { h.links[kBridge].bridge->vlan_filtering = true; },
-         .bridge = "filters VLANs",
-         .uplink = kNobody},
+         .change = [](Host& h) { h.links[kBridge].bridge->vlan_filtering = true; }},
         {.what = "a bridge that is left to the kernel",
          .change = [](Host& h) { h.links[kBridge].promiscuity = 1; },
          .bridge = "promiscuous",
@@ -235,6 +233,74 @@ TEST(RoutingRules, ADownDeviceForwardsNothing) {
     const Plan plan = plan_for(host, {"br0", "eth0"});
     EXPECT_EQ(plan.at(kUplink).ports[0].record.flags & DEVICE_FORWARDING, 0U);
     EXPECT_EQ(plan.at(kBridge).router.flags & DEVICE_FORWARDING, 0U);
+}
+
+// ... with a VLAN device on it.
+Host vlan_routing_host() {
+    Host host = routing_host();
+    host.links[kBridge].bridge->vlan_filtering = true;
+    host.links[kVlanUplink] = plain_vlan_device(kVlanUplink, kBridge, Vid{10});
+    host.links[kVlanUplink].mac = host.links[kBridge].mac;
+    host.vlans[kBridge] = {.pvid = Vid{1}, .ranges = {{.first = 1, .last = 1, .untagged = true}, {.first = 10, .last = 11}}};
+    return host;
+}
+
+TEST(RoutingRules, VlanAwareBridge) {
+    using Vids = std::set<std::uint16_t>;
+    constexpr std::uint32_t kRouter =
+        DEVICE_BRIDGE | DEVICE_ROUTED | DEVICE_EGRESS | DEVICE_FORWARDING | DEVICE_VLAN_AWARE;
+    Host host = vlan_routing_host();
+    const Plan plan = plan_for(host, {"br0", "eth0", "vlan10"});
+    const device& own = plan.at(kBridge).router;
+    EXPECT_EQ(own.flags, kRouter);
+    EXPECT_EQ(own.vid, 1);
+    EXPECT_EQ(ntohs(own.vlan_protocol), 0x8100);
+    EXPECT_EQ(plan.at(kBridge).routed_vids, Vids{1});
+    const device& upper = plan.at(kVlanUplink).router;
+    EXPECT_EQ(upper.flags, kRouter);
+    EXPECT_EQ(upper.ifindex, number(kVlanUplink));
+    EXPECT_EQ(upper.bridge, number(kBridge));
+    EXPECT_EQ(upper.vid, 10);
+    EXPECT_EQ(plan.at(kVlanUplink).routed_vids, Vids{10});
+    EXPECT_EQ(plan.at(kUplink).router.flags, 0U);
+
+    host.vlans[kBridge].ranges[0].state = PortState::blocking;
+    const Plan blocked = plan_for(host, {"br0", "eth0"});
+    EXPECT_EQ(blocked.at(kBridge).router.flags, kRouter & ~std::uint32_t{DEVICE_EGRESS});
+    EXPECT_EQ(blocked.at(kBridge).routed_vids, Vids{});
+    host.vlans.erase(kBridge);
+    EXPECT_EQ(plan_for(host, {"br0", "eth0"}).at(kBridge).router.flags, kRouter & ~std::uint32_t{DEVICE_EGRESS});
+}
+
+// Else it is a device of its own above the bridge.
+TEST(RoutingRules, VlanDeviceOnABridge) {
+    const std::vector<std::pair<const char*, std::function<void(Host&)>>> rows = {
+        {"a bridge that knows no VLANs", [](Host& h) { h.links[kBridge].bridge->vlan_filtering = false; }},
+        {"a bridge that goes by other tags", [](Host& h) { h.links[kBridge].bridge->vlan_protocol = 0x88a8; }},
+        {"a bridge that is no member", [](Host& h) { h.vlans[kBridge].ranges.pop_back(); }},
+        {"untagged at the bridge", [](Host& h) { h.vlans[kBridge].ranges[1].untagged = true; }},
+        {"another address", [](Host& h) { h.links[kVlanUplink].mac.bytes[5] ^= 1; }},
+        {"without REORDER_HDR", [](Host& h) { h.links[kVlanUplink].vlan->reorder_header = false; }},
+        {"a priority map", [](Host& h) { h.links[kVlanUplink].vlan->maps_priority = true; }},
+        {"an attribute nobody knows", [](Host& h) { h.links[kVlanUplink].vlan->unknown = {9}; }},
+        {"a qdisc", [](Host& h) { h.links[kVlanUplink].qdisc = "htb"; }},
+        {"a capture", [](Host& h) { h.links[kVlanUplink].promiscuity = 1; }},
+        {"an XDP program", [](Host& h) { h.links[kVlanUplink].xdp_program = 7; }},
+        {"a bridge that is left to the kernel", [](Host& h) { h.links[kBridge].promiscuity = 1; }},
+        {"in another namespace", [](Host& h) { h.links[kVlanUplink].lower_netnsid = 1; }},
+    };
+    for (const auto& [what, change] : rows) {
+        SCOPED_TRACE(what);
+        Host host = vlan_routing_host();
+        change(host);
+        const Plan plan = plan_for(host, {"br0", "eth0", "vlan10"});
+        EXPECT_EQ(plan.at(kVlanUplink).router.flags, 0U);
+        EXPECT_TRUE(plan.at(kVlanUplink).routed_vids.empty());
+        EXPECT_TRUE(plan.at(kVlanUplink).routes());
+        EXPECT_EQ(plan.at(kVlanUplink).ports.at(0).below, kVlanUplink);
+    }
+    const Plan alone = plan_for(vlan_routing_host(), {"eth0", "vlan10"});
+    EXPECT_TRUE(alone.at(kVlanUplink).routes() && alone.at(kVlanUplink).router.flags == 0);
 }
 
 // XDP pays where a frame can go from one such device to another, whichever bridge it is of.

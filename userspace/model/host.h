@@ -195,7 +195,8 @@ struct Netfilter {
 struct Host {
     std::map<Ifindex, Link> links;
     std::map<FdbKey, FdbRecord> fdb;
-    std::map<Ifindex, PortVlans> vlans;  // of ports of bridges; kept whether or not the bridge filters by them
+    // Of bridges themselves and of their ports; kept whether or not the bridge filters by them.
+    std::map<Ifindex, PortVlans> vlans;
     // VIDs whose tagged frames, in the bridge's protocol, a VLAN device on the port takes, wherever that device is.
     std::map<Ifindex, std::set<Vid>> vlan_uppers;
     std::map<Ifindex, DriverFacts> drivers;

@@ -237,14 +237,48 @@ device routed_record(const Host& host, const Link& link, const PortPlan& port, c
     return record;
 }
 
-// Of a bridge that routes, for what is routed out of it.
-device router_record(const Link& bridge) {
+// For what is routed out of `router`, which is the bridge or a VLAN device on it.
+device router_record(const Link& router, const Link& bridge) {
     device record{};
-    record.ifindex = record.out = record.bridge = number(bridge.index);
-    record.flags = DEVICE_PRESENT | DEVICE_BRIDGE | DEVICE_ROUTED | DEVICE_EGRESS;
-    if (is_up(bridge)) record.flags |= DEVICE_FORWARDING;
-    set_address(record, bridge);
+    record.ifindex = record.out = number(router.index);
+    record.bridge = number(bridge.index);
+    record.flags = DEVICE_BRIDGE | DEVICE_ROUTED | DEVICE_EGRESS;
+    if (is_up(router) && is_up(bridge)) record.flags |= DEVICE_FORWARDING;
+    set_address(record, router);
     return record;
+}
+
+// Of a VLAN-aware bridge: in which VLAN it sends what is routed out of it, and from which it routes.
+void set_router_vlans(BridgePlan& plan, const Host& host, const BridgeAttributes& bridge) {
+    const PortVlans& own = find_or_default(host.vlans, plan.index);
+    const VidSet untagged = forwarding(own, true), tagged = forwarding(own, false);
+    const std::uint16_t pvid = number(own.pvid);
+    plan.router.flags |= DEVICE_VLAN_AWARE;
+    plan.router.vid = pvid;
+    plan.router.vlan_protocol = htons(bridge.vlan_protocol);
+    if (pvid == 0 || !(untagged | tagged).test(pvid)) plan.router.flags &= ~static_cast<std::uint32_t>(DEVICE_EGRESS);
+    for (std::uint16_t vid = 1; vid < VLAN_VIDS; vid++)
+        if (untagged.test(vid)) plan.routed_vids.insert(vid);
+}
+
+// A VLAN device on a VLAN-aware bridge: what is routed from or to it comes and goes by the bridge's ports in one step,
+// unless somebody would miss the step between. (Else it is a device of its own, above the bridge.)
+void join_bridge(BridgePlan& plan, const Host& host, const Plan& all) {
+    const Link& link = host.links.at(plan.index);
+    if (plan.is_bridge || link.kind != "vlan" || !link.vlan || !link.lower || link.lower_netnsid) return;
+    const auto below = all.find(*link.lower);
+    if (below == all.end() || !below->second.vlan_aware || !below->second.routes()) return;
+    const Link& bridge = host.links.at(below->first);
+    const std::uint16_t vid = number(link.vlan->id);
+    if (link.vlan->protocol != bridge.bridge->vlan_protocol || !link.vlan->reorder_header || link.vlan->maps_priority ||
+        !link.vlan->unknown.empty() || link.mac != bridge.mac || link.qdisc != "noqueue" || link.promiscuity > 0 ||
+        link.xdp_program != 0 || !forwarding(find_or_default(host.vlans, bridge.index), false).test(vid))
+        return;
+    plan.router = router_record(link, bridge);
+    plan.router.flags |= DEVICE_VLAN_AWARE;
+    plan.router.vid = vid;
+    plan.router.vlan_protocol = htons(link.vlan->protocol);
+    plan.routed_vids = {vid};
 }
 
 device device_record(const Host& host, const Link& bridge, const Link& link, const PortPlan& plan,
@@ -374,7 +408,6 @@ std::string routing_refusal(const Host& host, const Link& link, const AttachFail
     if (!host.forwards)
         return "the host forwards no packets (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding)";
     if (std::string why = flows_refusal(host); !why.empty()) return why;
-    if (link.bridge && link.bridge->vlan_filtering) return "the bridge filters VLANs";
     const auto chain = host.netfilter.device_chains.find(link.name);
     if (chain != host.netfilter.device_chains.end()) return "rules see its packets: " + chain->second;
     const TrafficControl& control = find_or_default(host.traffic_control, link.index);
@@ -452,7 +485,10 @@ void finish_plan(BridgePlan& plan, const Host& host) {
             plan.is_bridge ? device_record(host, bridge, link, port, plan) : routed_record(host, link, port, plan);
         if ((port.record.flags & DEVICE_VLAN_AWARE) != 0) plan_vlans(host, link, taken[port.index], port);
     }
-    if (plan.is_bridge && plan.routes()) plan.router = router_record(bridge);
+    if (plan.is_bridge && plan.routes()) {
+        plan.router = router_record(bridge, bridge);
+        if (plan.vlan_aware) set_router_vlans(plan, host, *bridge.bridge);
+    }
     plan.refusal = refusal_as_a_whole(plan);
 }
 
@@ -528,6 +564,7 @@ Plan make_plan(const Host& host, const Selection& selection, const AttachFailure
         if (!of_device.routes()) choose_xdp({&of_device}, host);
         finish_plan(of_device, host);
     }
+    for (BridgePlan* router : routers) join_bridge(*router, host, plan);
     return plan;
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace underpass {
 
@@ -36,6 +37,14 @@ VidSet members(const PortVlans& vlans) {
     for (const VlanRange& range : vlans.ranges)
         for (std::size_t vid = range.first; vid <= range.last && vid < VLAN_VIDS; vid++) set.set(vid);
     return set;
+}
+
+VidSet forwarding(const PortVlans& vlans, bool untagged) {
+    PortVlans some;
+    std::ranges::copy_if(vlans.ranges, std::back_inserter(some.ranges), [untagged](const VlanRange& range) {
+        return range.untagged == untagged && range.state == PortState::forwarding && vlan_refusal(range).empty();
+    });
+    return members(some);
 }
 
 std::map<Ifindex, VidSet> vlan_devices_by_lower(const Host& host, std::uint16_t protocol) {

@@ -17,7 +17,9 @@ bool is_port(const Host& host, Ifindex index) {
     return link != host.links.end() && link->second.master && is_bridge(host, *link->second.master);
 }
 
-void mark_ports(const Host& host, Ifindex bridge, std::set<Ifindex>& dirty) {
+// The bridge's own, and its ports'.
+void mark_vlans(const Host& host, Ifindex bridge, std::set<Ifindex>& dirty) {
+    dirty.insert(bridge);
     for (const auto& [index, link] : host.links)
         if (link.master == bridge) dirty.insert(index);
 }
@@ -89,7 +91,7 @@ void Mirror::take(const LinkChanged& event) {
     if (placed || on_another || known.flags != link.flags || known.xdp_program != link.xdp_program)
         dirty_.probe.insert(link.index);
     if (placed || known.qdisc != link.qdisc) dirty_.traffic_control.insert(link.index);
-    if (placed && !fresh) forget_vlans(host_, link.index);
+    if (placed && !fresh && !link.bridge) forget_vlans(host_, link.index);
     if (placed && link.master && is_bridge(host_, *link.master)) dirty_.vlans.insert(link.index);
     if (placed || on_another) mark_below(link, dirty_);
     if (on_another || known.vlan != link.vlan) {
@@ -97,7 +99,7 @@ void Mirror::take(const LinkChanged& event) {
         mark_taken(host_, link, dirty_);
     }
     // Its ports may have been told of before it.
-    if (link.bridge && differs_in_vlans(known.bridge, *link.bridge)) mark_ports(host_, link.index, dirty_.vlans);
+    if (link.bridge && differs_in_vlans(known.bridge, *link.bridge)) mark_vlans(host_, link.index, dirty_.vlans);
     known = std::move(link);
     dirty_.plan = true;
 }
@@ -159,7 +161,7 @@ void Mirror::take(const FdbGone& event) {
 void Mirror::take(const VlansChanged& event) {
     // Of a bridge: its own VLANs, or what its ports share, such as the default PVID.
     if (is_bridge(host_, event.index))
-        mark_ports(host_, event.index, dirty_.vlans);
+        mark_vlans(host_, event.index, dirty_.vlans);
     else
         dirty_.vlans.insert(event.index);
 }
@@ -208,7 +210,7 @@ void Mirror::finish_resync() {
         host_.traffic_control.erase(index);
     }
     for (const auto& [index, link] : host_.links)
-        if (is_port(host_, index)) dirty_.vlans.insert(index);
+        if (link.bridge || is_port(host_, index)) dirty_.vlans.insert(index);
     dirty_.fdb.merge(dirty_before_);
     dirty_.plan = true;
     dirty_.ruleset = true;

@@ -196,6 +196,10 @@ void Reconciler::reconcile_uppers(const Plan& plan, Operations& operations) {
         for (const PortPlan& port : of_bridge.ports)
             if (const auto slot = slot_of(port.index); slot && port.below != port.index)
                 wanted[{number(port.below), port.record.vlan_protocol, port.record.vid}] = *slot;
+    for (const auto& [index, of_router] : plan)
+        if (const auto slot = slot_of(index))
+            for (const std::uint16_t vid : of_router.routed_vids)
+                wanted[{of_router.router.bridge, of_router.router.vlan_protocol, vid}] = *slot;
     for (auto held = uppers_.begin(); held != uppers_.end();) {
         if (wanted.contains(held->first)) {
             ++held;
