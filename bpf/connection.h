@@ -71,6 +71,10 @@ struct ip_ct_tcp {
 	__u8 state;
 };
 
+struct sk_buff {
+	unsigned long _nfct;
+};
+
 struct nf_conn {
 	struct nf_conntrack_tuple_hash tuplehash[2];
 	unsigned long status;
@@ -124,6 +128,17 @@ static __always_inline struct nf_conn *connection_find(ctx_t *ctx, const struct 
 	                                       : CTX_CT_LOOKUP(ctx, &tuple, sizeof(tuple.ipv6), &opts, sizeof(opts));
 	*reply = opts.dir == CONNECTION_REPLY;
 	return connection;
+}
+
+/* Whether conntrack takes the packet for one of a connection. Not, if it calls it invalid or a rule has it untracked:
+ * then rules may say of it what they say of no other. */
+static __always_inline bool connection_has(ctx_t *ctx)
+{
+	const struct sk_buff *skb = (const void *)ctx;
+	unsigned long entry = 0;
+
+	bpf_core_read(&entry, sizeof(entry), &skb->_nfct);
+	return entry & ~7UL; /* NFCT_PTRMASK */
 }
 
 /* The tuple of one direction, as addresses and ports of a key. */
@@ -199,13 +214,15 @@ __noinline int connection_is_ready(ctx_t *ctx, const struct flow_key *key, const
 	return ready;
 }
 
-/* The key as a packet came in, from how it leaves: the other direction of what answers it. False where conntrack does
- * not know it. `answered`: it has seen both directions, so that the packets to come have the state of this one. */
+/* The key as a packet came in, from how it leaves: the other direction of what answers it. False where it is of no
+ * connection. `answered`: it has seen both directions, so that the packets to come have the state of this one. */
 static __always_inline bool connection_key_before(ctx_t *ctx, struct flow_key *key, bool *answered)
 {
 	struct nf_conn *connection;
 	bool reply;
 
+	if (!connection_has(ctx))
+		return false;
 	connection = connection_find(ctx, key, true, &reply);
 	if (!connection)
 		return false;

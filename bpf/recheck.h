@@ -75,7 +75,9 @@ static __always_inline enum verdict transport(ctx_t *ctx, struct packet *pkt, co
 		struct udphdr udp;
 
 		if (offset + sizeof(udp) > pkt->len || !load_bytes(ctx, offset, &udp, sizeof(udp)) ||
-		    bpf_ntohs(udp.len) < sizeof(udp) || offset + bpf_ntohs(udp.len) > pkt->len)
+		    bpf_ntohs(udp.len) < sizeof(udp) || offset + bpf_ntohs(udp.len) > pkt->len ||
+		    /* The kernel's sum is of all that the packet has. */
+		    (udp.check && offset + bpf_ntohs(udp.len) != pkt->len))
 			return pass(pkt, REASON_ROUTE_EXCEPTION);
 	} else if (key->protocol == IPPROTO_TCP) {
 		struct tcphdr tcp;

@@ -165,10 +165,12 @@ public:
         put16(bytes, layer.dport);
         put32(bytes, layer.sequence);
         put32(bytes, layer.acknowledged);
-        put8(bytes, 5 << 4);
+        const std::size_t words = 5 + layer.options.size() / 4;
+        put8(bytes, static_cast<std::uint8_t>(layer.header_words.value_or(static_cast<std::uint8_t>(words)) << 4));
         put8(bytes, layer.flags);
         put16(bytes, layer.window);
         put32(bytes, 0);
+        append(bytes, layer.options);
         put_in_front(std::move(bytes), {.protocol = kTcp});
         set16(rest_, 16, layer.checksum.value_or(checksum(pseudo(kTcp), rest_)));
     }

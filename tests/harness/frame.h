@@ -85,6 +85,8 @@ struct TCP {
     std::uint32_t acknowledged = 0;
     std::uint8_t flags = 0x10;  // ACK; FIN 1, SYN 2, RST 4, PSH 8
     std::uint16_t window = 65535;
+    std::vector<std::uint8_t> options = {};                   // a multiple of 4 bytes
+    std::optional<std::uint8_t> header_words = std::nullopt;  // the data offset
     std::optional<std::uint16_t> checksum = std::nullopt;
 };
 

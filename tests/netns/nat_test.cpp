@@ -4,8 +4,6 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -20,73 +18,15 @@
 #include "harness/frame_socket.h"
 #include "lab/link.h"
 #include "loader/fd.h"
-#include "netlink/attribute.h"
-#include "netlink/request.h"
-#include "netlink/socket.h"
-#include "route_fixture.h"
+#include "nat_fixture.h"
 #include "trial.h"
 
 namespace underpass::test {
 
 namespace {
 
-// The client is behind the router's own address; its port 80 is published there as 8080.
-constexpr const char* kMasquerade =
-    "add table ip n;"
-    "add chain ip n pre { type nat hook prerouting priority dstnat; };"
-    "add chain ip n post { type nat hook postrouting priority srcnat; };"
-    "add rule ip n pre iifname up tcp dport 8080 dnat to 10.1.0.2:80;"
-    "add rule ip n pre iifname up udp dport 8080 dnat to 10.1.0.2:80;"
-    "add rule ip n post oifname up ip saddr { 10.0.0.0/24, 10.1.0.0/24 } masquerade;"
-    "add table inet f;"
-    "add chain inet f forward { type filter hook forward priority filter; policy drop; };"
-    "add rule inet f forward ct state established,related counter accept;"
-    "add rule inet f forward ct state invalid drop;"
-    "add rule inet f forward tcp flags syn / syn,rst tcp option maxseg size set rt mtu;"
-    "add rule inet f forward iifname br0 oifname up accept;"
-    "add rule inet f forward ct status dnat accept";
-
-// As Docker 24 writes them for a bridge of that name, with a published port.
-constexpr const char* kDocker = R"(
-iptables -t nat -N DOCKER
-iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
-iptables -t nat -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
-iptables -t nat -A POSTROUTING -s 10.1.0.0/24 ! -o br0 -j MASQUERADE
-iptables -t nat -A POSTROUTING -s 10.0.0.0/24 ! -o br0 -j MASQUERADE
-iptables -t nat -A POSTROUTING -s 10.1.0.2/32 -d 10.1.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE
-iptables -t nat -A DOCKER -i br0 -j RETURN
-iptables -t nat -A DOCKER ! -i br0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.1.0.2:80
-iptables -t nat -A DOCKER ! -i br0 -p udp -m udp --dport 8080 -j DNAT --to-destination 10.1.0.2:80
-for c in DOCKER DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2 DOCKER-USER; do iptables -N $c; done
-iptables -P FORWARD DROP
-iptables -A FORWARD -j DOCKER-USER
-iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1
-iptables -A FORWARD -o br0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-iptables -A FORWARD -o br0 -j DOCKER
-iptables -A FORWARD -i br0 ! -o br0 -j ACCEPT
-iptables -A FORWARD -i br0 -o br0 -j ACCEPT
-iptables -A DOCKER -d 10.1.0.2/32 ! -i br0 -o br0 -p tcp -m tcp --dport 80 -j ACCEPT
-iptables -A DOCKER -d 10.1.0.2/32 ! -i br0 -o br0 -p udp -m udp --dport 80 -j ACCEPT
-iptables -A DOCKER-ISOLATION-STAGE-1 -i br0 ! -o br0 -j DOCKER-ISOLATION-STAGE-2
-iptables -A DOCKER-ISOLATION-STAGE-1 -j RETURN
-iptables -A DOCKER-ISOLATION-STAGE-2 -o br0 -j DROP
-iptables -A DOCKER-ISOLATION-STAGE-2 -j RETURN
-iptables -A DOCKER-USER -j RETURN
-)";
-
-class NatTest : public RouteTest {
+class NatTest : public NatFixture {
 protected:
-    void SetUp() override {
-        RouteTest::SetUp();
-        if (IsSkipped() || HasFatalFailure()) return;
-        if (!run(*router_, {"nft", "add table ip n; add chain ip n c { type nat hook postrouting priority 0; }"}).ok())
-            GTEST_SKIP() << "this kernel has no NAT for nftables";
-        shell(*router_, "nft flush ruleset");
-        shell(*server_, "ip route del default; ip -6 route del default");  // it knows the router alone
-    }
-
-    void nft(const std::string& rules) const { shell(*router_, "nft '" + rules + "'"); }
-
     // What people try first, and what goes wrong first; each line as it was said, without times.
     std::string converse() const {
         std::string said;
@@ -105,17 +45,6 @@ protected:
         said += stream(*client_, "10.2.0.2", *server_, 5201, "-R");
         said += stream(*server_, "10.2.0.1", *client_, 80, "-p 8080");  // the published port
         return said;
-    }
-
-    // iperf3 in one direction, for a second; "" if it went well.
-    static std::string stream(const lab::Namespace& from, const std::string& to, const lab::Namespace& server, int port,
-                              const std::string& options) {
-        const Child listening(server, {"iperf3", "-s", "-1", "-p", std::to_string(port)});
-        std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
-        const Finished finished =
-            run(from, {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 2 : 1, options)},
-                milliseconds(60000));
-        return finished.ok() ? "" : finished.text();
     }
 
     void expect_same_conversations() {
@@ -137,8 +66,8 @@ TEST_P(NatTest, Masquerade) {
 }
 
 TEST_P(NatTest, Docker) {
-    const Finished finished = run(*router_, {"sh", "-ec", kDocker});
-    if (!finished.ok()) GTEST_SKIP() << "iptables does not work here: " << finished.text();
+    const std::string refused = add_docker_rules();
+    if (!refused.empty()) GTEST_SKIP() << "iptables does not work here: " << refused;
     expect_same_conversations();
 }
 
@@ -171,18 +100,8 @@ void echo_once(int client, int server) {
 
 // Of all connections that conntrack has.
 std::uint32_t least_timeout_s() {
-    NetlinkSocket conntrack(NETLINK_NETFILTER);
-    DumpRequest<nfgenmsg> request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET);
-    request.header->nfgen_family = AF_INET;
     std::uint32_t least = std::numeric_limits<std::uint32_t>::max();
-    conntrack.dump(request.message, "list connections", [&least](const nlmsghdr* message) {
-        const auto payload = payload_of<nfgenmsg>(message);
-        if (!payload) return;
-        for_each_attribute(payload->attributes, [&least](const Attribute& attribute) {
-            if (attribute.type == CTA_TIMEOUT) least = std::min(least, attribute.be32().value_or(0));
-            return true;
-        });
-    });
+    for (const Connection& each : list_connections()) least = std::min(least, each.timeout_s);
     return least;
 }
 
@@ -325,12 +244,7 @@ TEST_P(NatStreamTest, ConnectionThatIsDeleted) {
     Stream stream(*from_, client_mac_, bridge_mac_, interval());
     answer_one();
     expect_fast();
-    router_->run([] {
-        NetlinkSocket conntrack(NETLINK_NETFILTER);
-        DumpRequest<nfgenmsg> flush(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
-        flush.header->nfgen_family = AF_INET;
-        conntrack.request(flush.message, "forget all connections");
-    });
+    router_->run(forget_connections);
     std::this_thread::sleep_for(milliseconds(50));
     EXPECT_EQ(translated_in(milliseconds(1500)), 0U);
     to_->discard();

@@ -326,6 +326,7 @@ std::string describe(const Step& step) {
             },
             [](const DeleteVlanDevice& gone) { return fmt::format("port {} is deleted", gone.port); },
             [](const Command& command) { return command.line; },
+            [](const ForgetConnections&) { return std::string("forget all connections"); },
             [](const CatchUp&) { return std::string("catch up"); },
             [](const Settle&) { return std::string("settle"); },
         },

@@ -121,6 +121,8 @@ struct DeleteVlanDevice {
 struct Command {
     std::string line;
 };
+// The host's conntrack is empty.
+struct ForgetConnections {};
 // Whoever follows the kernel's state has caught up. Without one, nobody may rely on that.
 struct CatchUp {};
 // ... and what the kernel has been seen to do is as it does now (FLOW_SETTLE_NS and a tick).
@@ -128,7 +130,7 @@ struct Settle {};
 
 using Step = std::variant<Send, SetPort, SetUp, Join, Leave, SetMtu, SetMac, SetFdb, DeleteFdb, FlushFdb, AddLocal,
                           SetBridgeUp, SetBridgeNetfilter, SetBridge, AddVlan, DeleteVlan, SetVlanState, SetMsti,
-                          SetMstState, CreateVlanDevice, DeleteVlanDevice, Command, CatchUp, Settle>;
+                          SetMstState, CreateVlanDevice, DeleteVlanDevice, Command, ForgetConnections, CatchUp, Settle>;
 
 struct Scenario {
     std::size_t ports = 2;
@@ -145,6 +147,8 @@ Scenario make_vlan_scenario(std::uint64_t seed);
 
 // Of a host that routes between its two bridges (route_scenario.cpp).
 Scenario make_route_scenario(std::uint64_t seed);
+// ... and has rules that see that: NAT, filters (nat_scenario.cpp).
+Scenario make_nat_scenario(std::uint64_t seed);
 
 // For a person: "send from port 2: 02:... > 02:... 0x0800 60 bytes".
 std::string describe(const Step& step);

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "lab/ethtool.h"
+#include "nat_fixture.h"
 #include "netlink/dump.h"
 #include "overloaded.h"
 #include "sync/control.h"
@@ -157,6 +158,7 @@ void World::do_step(const Step& step) {
             [&](const CreateVlanDevice& device) { create(device); },
             [&](const DeleteVlanDevice& gone) { remove(gone.port); },
             [&](const Command& command) { type(command.line); },
+            [&](const ForgetConnections&) { host_.run(forget_connections); },
             [&](const CatchUp&) { catch_up(); },
             [&](const Settle&) {
                 catch_up();
@@ -298,6 +300,7 @@ World::Share World::share() const {
         for (const auto& port : bridge.at("ports")) {
             if (!port.contains("fast")) continue;
             share.fast += port["fast"]["packets"].get<std::uint64_t>();
+            share.translated += port["translated"]["packets"].get<std::uint64_t>();
             share.all += port["fast"]["packets"].get<std::uint64_t>();
             for (const auto& slow : port["slow"]) share.all += slow["packets"].get<std::uint64_t>();
         }

@@ -44,9 +44,10 @@ public:
     void collect(Output& output);
     // "02:... p1 static", one line an entry, in order.
     std::set<std::string> fdb() const;
-    // Frames that took the fast path since begin(), and all that were counted.
+    // Frames that took the fast path since begin(), those of them that were translated, and all that were counted.
     struct Share {
         std::uint64_t fast = 0;
+        std::uint64_t translated = 0;
         std::uint64_t all = 0;
     };
     Share share() const;

@@ -178,6 +178,11 @@ public:
         if (name == "meta") return meta_is_constant(numbers) ? "" : key_text("meta", find(numbers, NFTA_META_KEY));
         if (name == "ct") return ct_is_constant(numbers) ? "" : key_text("ct", find(numbers, NFTA_CT_KEY));
         if (name == "rt") return find(numbers, NFTA_RT_KEY) == NFT_RT_TCPMSS ? "" : "rt";
+        if (name == "objref") {
+            // A helper is given to connections that begin.
+            const auto type = find(numbers, NFTA_OBJREF_IMM_TYPE);
+            return type == NFT_OBJECT_CT_HELPER || type == NFT_OBJECT_COUNTER ? "" : "a named object";
+        }
         if (name == "exthdr") return is_max_segment_size(numbers, data) ? "" : "an option of the packet";
         if (name == "match") {
             const Extension match = extension_of(data, NFTA_MATCH_NAME, NFTA_MATCH_INFO);

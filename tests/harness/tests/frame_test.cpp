@@ -45,6 +45,9 @@ TEST(Frame, ChecksumsAreRight) {
     EXPECT_EQ(sum(udp, 38, 41, sum(udp, 26, 8) + 17 + 41), 0xffff);
     const Frame tcp = Ethernet{} / IPv6{} / TCP{} / Payload{10};
     EXPECT_EQ(sum(tcp, 54, 30, sum(tcp, 22, 32) + 6 + 30), 0xffff);
+    const Frame options = Ethernet{} / IPv4{} / TCP{.options = {1, 1, 1, 0}} / Payload{3};
+    EXPECT_EQ(options[46], 0x60);  // the data offset
+    EXPECT_EQ(sum(options, 34, 27, sum(options, 26, 8) + 6 + 27), 0xffff);
     const Frame ping = Ethernet{} / IPv4{} / ICMP{.rest = 0x12340001} / Payload{7};
     EXPECT_EQ(sum(ping, 34, 15), 0xffff);
     const Frame solicitation = Ethernet{} / IPv6{} / ICMP{.type = 135} / Payload{16};
