@@ -42,12 +42,12 @@ struct packet {
 	__u32 network_offset;
 	__u32 len; /* bytes, see ctx_len */
 
-	__u32 bridge; /* ifindex: that it is in, or is routed out of; 0: none */
-	__u16 vid;    /* of the FDB that it is looked up in: 0 without VLAN filtering */
-	__u8 rights;  /* enum vlan_rights: of the ingress port in that VLAN */
+	__u32 bridge;  /* ifindex: that it is in, or is routed out of; 0: none */
+	__u16 vid;     /* of the FDB that it is looked up in: 0 without VLAN filtering */
+	__u8 rights;   /* enum vlan_rights: of the ingress port in that VLAN */
 	__u16 out_vid; /* the same of the FDB that its destination is looked up in */
-	bool strip;   /* leaves without the outer tag that it came in with */
-	bool push;    /* ... and with another */
+	bool strip;    /* leaves without the outer tag that it came in with */
+	bool push;     /* ... and with another */
 	__be16 push_protocol;
 	__u16 push_tci;
 	bool rewritten; /* not what came in any more: the kernel cannot have it */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The witness: sees what the kernel sends out of a routed device, or bridges out of a port, and writes down how the flow
- * has gone.
+/* The witness: sees what the kernel sends out of a routed device, or bridges out of a port, and writes down how the
+ * flow has gone.
  *
  * In: a frame at the device's egress, behind all of routing, bridging and netfilter, with its Ethernet header. Changes
  * nothing of it, and lets it go on. */

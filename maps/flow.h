@@ -56,8 +56,8 @@ struct flow {
 	__u32 generation; /* control.generation at asked_ns */
 	__u32 asked;      /* frames that were passed to the kernel since, that one included */
 	__u32 answered;   /* frames that were seen to leave since */
-	__u32 egress;     /* ifindex of the device that they left by; routed: a bridge, not its port; 0: none seen yet */
-	__u32 mtu;        /* of the route */
+	__u32 egress; /* ifindex of the device that they left by; routed: a bridge, not its port; 0: none seen yet */
+	__u32 mtu;    /* of the route */
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];
 	__u64 packets; /* that went without the kernel; not exact where several CPUs count */

@@ -19,8 +19,8 @@ typedef struct __sk_buff ctx_t;
 
 enum {
 	CTX_LAST_HOOK = true,
-	CTX_FLOW_MARK = 0xf10e, /* skb->tc_index of a frame that goes the way that its flow was seen to go */
-	TOS_PRIORITIES = 0x4620,  /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
+	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that goes the way that its flow was seen to go */
+	TOS_PRIORITIES = 0x4620, /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
 };
 
 static __always_inline void *ctx_data(const ctx_t *ctx)

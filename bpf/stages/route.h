@@ -121,8 +121,9 @@ static __always_inline bool is_seen_by_rules(const struct packet *pkt)
 
 	if (!(flags & DEVICE_RULED) || pkt->tagged)
 		return false;
-	return pkt->protocol == bpf_htons(ETH_P_IP) ? flags & DEVICE_BRNF_IPV4
-	                                            : pkt->protocol == bpf_htons(ETH_P_IPV6) && (flags & DEVICE_BRNF_IPV6);
+	return pkt->protocol == bpf_htons(ETH_P_IP)
+	           ? flags & DEVICE_BRNF_IPV4
+	           : pkt->protocol == bpf_htons(ETH_P_IPV6) && (flags & DEVICE_BRNF_IPV6);
 }
 
 /* By the FDB, which the next stage looks into. Rules may see its addresses; and bridged frames that are translated are

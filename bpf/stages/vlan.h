@@ -2,8 +2,8 @@
 /* vlan: in which VLAN is the frame on its bridge, and what may the port do there? Facts only: what follows from them,
  * `source` and `ingress` say.
  *
- * In: the tag, the ingress port. Out: pkt->own_tag, pkt->vid, pkt->out_vid, pkt->rights. A tag of the other protocol is payload to
- * the bridge, and a priority tag (VID 0) names no VLAN: both are of the PVID. Mirrors br_allowed_ingress. */
+ * In: the tag, the ingress port. Out: pkt->own_tag, pkt->vid, pkt->out_vid, pkt->rights. A tag of the other protocol is
+ * payload to the bridge, and a priority tag (VID 0) names no VLAN: both are of the PVID. Mirrors br_allowed_ingress. */
 #ifndef UNDERPASS_BPF_STAGES_VLAN_H
 #define UNDERPASS_BPF_STAGES_VLAN_H
 

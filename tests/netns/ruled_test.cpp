@@ -30,8 +30,9 @@ protected:
 
     // Between two ports of the bridge, and out of it.
     std::string converse() const {
-        const Finished pings = run(*client_, {"sh", "-c", "ping -n -c 5 -i 0.01 10.1.0.3 | grep transmitted | "
-                                                          "sed 's/, time.*//'"});
+        const Finished pings = run(*client_, {"sh", "-c",
+                                              "ping -n -c 5 -i 0.01 10.1.0.3 | grep transmitted | "
+                                              "sed 's/, time.*//'"});
         return pings.out + stream(*client_, "10.1.0.3", *other_, 5201, "") +
                stream(*client_, "10.1.0.3", *other_, 5201, "-R") + stream(*client_, "10.2.0.2", *server_, 5201, "");
     }
@@ -109,8 +110,7 @@ TEST_P(RuledTest, WhatForbidsItIsObeyed) {
         double latest = 0;
         std::size_t before = 0;
         for (const std::uint32_t number : Trial::numbers(to.receive(milliseconds(300)), client)) {
-            const double late =
-                std::chrono::duration<double, std::milli>(stream.time_of(number) - changed).count();
+            const double late = std::chrono::duration<double, std::milli>(stream.time_of(number) - changed).count();
             before += late < 0 ? 1 : 0;
             if (late < 390) latest = std::max(latest, late);
         }

@@ -91,8 +91,11 @@ TEST_F(Connection, IsTheKernelsUntilItIsEstablished) {
          {.protocol = IPPROTO_TCP},
          REASON_ROUTE_EXCEPTION},
         {"UDP longer than its packet", udp, with_byte(datagram, kUdpLength, 9), {}, REASON_ROUTE_EXCEPTION},
-        {"UDP shorter than its packet, with a sum", udp, with_byte(frame(Ethernet{} / v4() / UDP{} / Payload{8}), kUdpLength, 12),
-         {}, REASON_ROUTE_EXCEPTION},
+        {"UDP shorter than its packet, with a sum",
+         udp,
+         with_byte(frame(Ethernet{} / v4() / UDP{} / Payload{8}), kUdpLength, 12),
+         {},
+         REASON_ROUTE_EXCEPTION},
         {"UDP shorter than its header", udp, with_byte(datagram, kUdpLength, 7), {}, REASON_ROUTE_EXCEPTION},
     };
     for (const Row& row : rows) {
@@ -178,8 +181,8 @@ TEST_F(Connection, OldAcknowledgementsAreForgotten) {
     EXPECT_THROW(settled({.protocol = IPPROTO_TCP, .exists = false}), NetlinkError);
 }
 
-// What leaves without conntrack taking it for one of the connection (it calls it invalid, or a rule has it untracked; no
-// packet of a test run is of one) proves nothing of others. (What does: the tests with real traffic.)
+// What leaves without conntrack taking it for one of the connection (it calls it invalid, or a rule has it untracked;
+// no packet of a test run is of one) proves nothing of others. (What does: the tests with real traffic.)
 TEST_F(Connection, WitnessSeesNoPacketOfNone) {
     const flow_key udp = key4(IPPROTO_UDP, 1024, 9);
     const auto& flows = loaded_->programs().flows;

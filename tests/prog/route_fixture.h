@@ -190,7 +190,8 @@ inline IPv6 v6(std::uint8_t hop_limit = 64) {
 // Where rules see the packets: a connection that conntrack has, written there by the test.
 class Connection : public Route {
 protected:
-    // The entry, as it is to be: from 10.1.0.2:1024 to 10.2.0.2:9, masqueraded to 10.2.0.1:5000 unless not `translated`.
+    // The entry, as it is to be: from 10.1.0.2:1024 to 10.2.0.2:9, masqueraded to 10.2.0.1:5000 unless not
+    // `translated`.
     struct Entry {
         std::uint8_t protocol = IPPROTO_UDP;
         bool exists = true;

@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint16_t kNative = 1, kTaggedIn = 10, kOutVid = 20, kNowhere = 30;
 
 struct Facts {
-    std::uint16_t in_vid = kNative;  // that leads to the router
+    std::uint16_t in_vid = kNative;                          // that leads to the router
     std::uint8_t in_rights = kTagged, out_rights = kTagged;  // in kTaggedIn, in kOutVid
     std::uint32_t out_flags = DEVICE_BRIDGE | DEVICE_ROUTED | DEVICE_EGRESS | DEVICE_FORWARDING | DEVICE_VLAN_AWARE;
     std::uint16_t out_vid = kOutVid;  // of the router that it leaves by
@@ -115,7 +115,8 @@ protected:
 };
 
 TEST_F(VlanRouter, LeavesAsItsVlanWants) {
-    const Stack plain = Ethernet{} / v4() / UDP{} / Payload{100}, plain_out = Ethernet{} / v4(63) / UDP{} / Payload{100};
+    const Stack plain = Ethernet{} / v4() / UDP{} / Payload{100},
+                plain_out = Ethernet{} / v4(63) / UDP{} / Payload{100};
     const auto with = [](const Vlan& tag, std::uint8_t ttl) {
         return Ethernet{} / tag / v4(ttl) / UDP{} / Payload{100};
     };

@@ -241,7 +241,8 @@ Host vlan_routing_host() {
     host.links[kBridge].bridge->vlan_filtering = true;
     host.links[kVlanUplink] = plain_vlan_device(kVlanUplink, kBridge, Vid{10});
     host.links[kVlanUplink].mac = host.links[kBridge].mac;
-    host.vlans[kBridge] = {.pvid = Vid{1}, .ranges = {{.first = 1, .last = 1, .untagged = true}, {.first = 10, .last = 11}}};
+    host.vlans[kBridge] = {.pvid = Vid{1},
+                           .ranges = {{.first = 1, .last = 1, .untagged = true}, {.first = 10, .last = 11}}};
     return host;
 }
 

@@ -347,8 +347,7 @@ TEST(Rules, EachValueOfNetfilter) {
             },
             DEVICE_BRNF_IPV4, "limit (table ip t, chain forward)"),
         with_rules(
-            "rules and VLAN filtering",
-            [](Host& h) { h.netfilter.call_iptables = bridge(h).vlan_filtering = true; },
+            "rules and VLAN filtering", [](Host& h) { h.netfilter.call_iptables = bridge(h).vlan_filtering = true; },
             DEVICE_BRNF_IPV4 | DEVICE_VLAN_AWARE, "the bridge filters VLANs"),
         {.what = "filter_tagged without br_netfilter", .change = [](Host& h) { h.netfilter.filter_tagged = true; }},
         {.what = "filter_tagged",

@@ -53,8 +53,8 @@ Json device_json(const lab::Device& device, const std::map<Ifindex, std::string>
     return json;
 }
 
-// How the bridges of a node go, and what it routes by: "fast", "left to the kernel"; all bridges alike where nobody makes
-// them fast who should.
+// How the bridges of a node go, and what it routes by: "fast", "left to the kernel"; all bridges alike where nobody
+// makes them fast who should.
 void add_fast_path(Json& devices, const lab::Node& node, const lab::Namespace& space) {
     const auto status = status_in(space);
     if (!status && !node.accelerate) return;

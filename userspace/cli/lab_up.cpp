@@ -204,9 +204,9 @@ bool is_up(const lab::LabDirectory& directory, const lab::Record& wanted, const 
 nlohmann::json build_lab(const lab::LabDirectory& directory, const lab::Record& record, const lab::Spec& spec,
                          bool quiet) {
     const auto machines = std::ranges::count(spec.nodes, lab::NodeKind::guest, &lab::Node::kind);
-    Progress progress(
-        lab::steps_of(spec) + static_cast<std::size_t>(machines + std::ranges::count_if(spec.nodes, lab::is_accelerated)),
-        quiet);
+    Progress progress(lab::steps_of(spec) +
+                          static_cast<std::size_t>(machines + std::ranges::count_if(spec.nodes, lab::is_accelerated)),
+                      quiet);
     try {
         if (machines > 0) {  // what is missing is said before anything is made
             lab::find_guest_kernel();

@@ -49,7 +49,8 @@ void add_run(CLI::App& app) {
         ->add_option("-c,--config", options->config,
                      std::string("Configuration (default: ") + kDefaultConfig + ", if it is there)")
         ->type_name("FILE");
-    auto* all = command->add_flag("--all", options->all, "Every bridge, and every device that packets are routed by, now and later");
+    auto* all = command->add_flag("--all", options->all,
+                                  "Every bridge, and every device that packets are routed by, now and later");
     command->add_option("--hook", options->hook, "With --all: auto, tc or xdp")
         ->needs(all)
         ->check(CLI::IsMember({"auto", "tc", "xdp"}))

@@ -47,8 +47,8 @@ void up(const UpOptions& options) {
         }
         const std::string vlans = vlan_aware_text(bridge);
         if (bridge.at("kind") == "bridge")
-            fmt::print("{}: {} ({} of {} ports{})\n", name, bridging_text(bridge), fast,
-                       bridge.at("ports").size(), vlans.empty() ? "" : "; " + vlans);
+            fmt::print("{}: {} ({} of {} ports{})\n", name, bridging_text(bridge), fast, bridge.at("ports").size(),
+                       vlans.empty() ? "" : "; " + vlans);
         fmt::print("{}: routing {}\n", name, routing_text(bridge));
         for (const auto& port : bridge.at("ports")) print_port(port);
     }

@@ -58,13 +58,13 @@ struct BridgePlan {
     bool is_bridge = true;
     bool vlan_aware = false;
     std::string refusal;  // why the bridge as a whole is left to the kernel; empty: it goes fast
-    bool ruled = false;  // rules see what goes between its ports: it goes fast as flows that they have accepted
+    bool ruled = false;   // rules see what goes between its ports: it goes fast as flows that they have accepted
     std::string routing_refusal;  // why packets are not routed fast to and from it; empty: they are
     // Of a bridge that routes, or of a VLAN device on a VLAN-aware one whose packets come and go by the bridge's ports
     // in one step: its own record, for the devices map.
     device router{};
     std::set<std::uint16_t> routed_vids;  // VLANs of the VLAN-aware bridge that lead to it
-    std::vector<PortPlan> ports;  // in the order of their index
+    std::vector<PortPlan> ports;          // in the order of their index
 
     bool routes() const { return refusal.empty() && routing_refusal.empty(); }
     // Devices at whose egress it has to be seen what the kernel sends.

@@ -12,7 +12,8 @@ using VidSet = std::bitset<VLAN_VIDS>;
 
 VidSet members(const PortVlans& vlans);
 
-// The VLANs in which frames come and go by a bridge itself: with the tag, for VLAN devices on it, or without, for itself.
+// The VLANs in which frames come and go by a bridge itself: with the tag, for VLAN devices on it, or without, for
+// itself.
 VidSet forwarding(const PortVlans& vlans, bool untagged);
 
 // By device: the VIDs that VLAN devices of this namespace take from it, in tags of this protocol.
