@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "bench/daemon.h"
 #include "bench/process.h"
 #include "bench/report.h"
-#include "bench/side.h"
 #include "bench/talk.h"
 #include "bench/topology.h"
 #include "lab/interrupt.h"

@@ -93,10 +93,10 @@ std::uint32_t address_of(Side side, std::uint16_t host) {
     return htonl((10U << 24) | (static_cast<std::uint32_t>(side) << 16) | host);
 }
 
-frame_template routed_frame(Side from, const std::array<unsigned char, 6>& router, std::uint32_t to,
+frame_template routed_frame(Side from, std::uint16_t host, const std::array<unsigned char, 6>& router, std::uint32_t to,
                             std::uint16_t frame_bytes) {
-    Head head = head_of(address_of(from, 0), to, frame_bytes);
-    std::ranges::copy(mac_of(from, 0), head.eth.h_source);
+    Head head = head_of(address_of(from, host), to, frame_bytes);
+    std::ranges::copy(mac_of(from, host), head.eth.h_source);
     std::ranges::copy(router, head.eth.h_dest);
     (from == Side::left ? head.udp.dest : head.udp.source) = htons(kDiscardPort);
     return template_of(head, 0);

@@ -32,9 +32,9 @@ std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint
 // The address of host n of a side, in network order.
 std::uint32_t address_of(Side side, std::uint16_t host);
 
-// One frame from host 0 of `from` by a router, to that address (in network order). The flow is its source port, or,
+// One frame from that host of `from` by a router, to that address (in network order). The flow is its source port, or,
 // from the right, its destination port.
-frame_template routed_frame(Side from, const std::array<unsigned char, 6>& router, std::uint32_t to,
+frame_template routed_frame(Side from, std::uint16_t host, const std::array<unsigned char, 6>& router, std::uint32_t to,
                             std::uint16_t frame_bytes);
 
 }  // namespace underpass::bench

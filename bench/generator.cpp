@@ -45,6 +45,7 @@ Generator::Generator(const GeneratorOptions& options, const std::vector<frame_te
     skeleton_->rodata->egress_ifindex = options.ifindex;
     skeleton_->rodata->template_count = static_cast<std::uint32_t>(frames.size());
     skeleton_->rodata->flow_count = options.flows;
+    skeleton_->rodata->first_port = options.first_port;
     skeleton_->rodata->flow_port_offset =
         FLOW_PORT_OFFSET + (options.tagged ? TAG_BYTES : 0) + (options.answers ? 2 : 0);
     bpf_map__set_max_entries(skeleton_->maps.templates, static_cast<std::uint32_t>(frames.size()));
@@ -65,7 +66,9 @@ void Generator::run(std::uint32_t repeat) {
 
 std::uint64_t Generator::send(std::uint32_t frames) {
     const std::uint64_t before = skeleton_->bss->frames_sent;
-    run(frames);
+    skeleton_->bss->begun_ns = 0;
+    for (std::uint32_t left = frames; left > 0 && !lab::is_interrupted(); left -= std::min(left, kFramesPerCall))
+        run(std::min(left, kFramesPerCall));
     return skeleton_->bss->frames_sent - before;
 }
 
@@ -76,12 +79,24 @@ std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
     return skeleton_->bss->frames_sent - before;
 }
 
+std::uint64_t Generator::begun_ns() const {
+    return skeleton_->bss->begun_ns;
+}
+
 Sink::Sink(std::uint32_t ifindex) : skeleton_(open_skeleton()) {
     load(skeleton_.get());
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
     link_ =
         Fd(bpf_link_create(bpf_program__fd(skeleton_->progs.bench_sink), static_cast<int>(ifindex), BPF_XDP, &options));
     if (!link_) throw_errno(errno, "attach the sink to device " + std::to_string(ifindex));
+}
+
+void Sink::stamp(bool on) {
+    skeleton_->bss->stamping = on ? 1 : 0;
+}
+
+std::uint64_t Sink::last_ns() const {
+    return skeleton_->bss->last_ns;
 }
 
 sink_count Sink::count() const {

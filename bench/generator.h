@@ -30,8 +30,9 @@ struct GeneratorOptions {
     std::uint16_t frame_bytes = 60;  // the tag included
     bool tagged = false;             // the templates have a VLAN tag
     std::uint16_t flows = 1;         // UDP source ports, one more at each round of the templates
-    bool answers = false;            // the flows are the destination ports
-    std::uint32_t batch = 64;        // frames between two flushes; a veth's ring has 256 places
+    std::uint16_t first_port = FLOW_PORT_BASE;
+    bool answers = false;      // the flows are the destination ports
+    std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
 };
 
 class Generator {
@@ -42,6 +43,9 @@ public:
     // Both return the frames sent. They end early if the process was told to stop.
     std::uint64_t send(std::uint32_t frames);
     std::uint64_t send_for(std::chrono::nanoseconds time);
+    // When the first frame of the last send() was made, by CLOCK_MONOTONIC. The kernel prepares for some milliseconds
+    // before, and cleans up after the last.
+    std::uint64_t begun_ns() const;
 
 private:
     void run(std::uint32_t repeat);
@@ -57,6 +61,9 @@ public:
     explicit Sink(std::uint32_t ifindex);
 
     sink_count count() const;
+    // When the last frame came while this was on, by CLOCK_MONOTONIC.
+    void stamp(bool on);
+    std::uint64_t last_ns() const;
 
 private:
     GeneratorSkeleton skeleton_;

@@ -6,7 +6,7 @@
 #include <array>
 #include <utility>
 
-#include "bench/talk.h"
+#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
@@ -37,20 +37,10 @@ void measure_containers(Runner& runner, const RunOptions& options) {
     const auto run = [&](const char* case_name, const Measure& measure) {
         run_one(runner, {topology, Ports::containers, case_name, kSides, measure}, Hook::tc);
     };
-    run("tcp-bulk", [&](const std::string&, const Add& add) {
-        const Bulk bulk = measure_bulk(ends, options.time);
-        const double bits = static_cast<double>(bulk.bytes) * 8;
-        add("throughput", "bit/s", bits / bulk.seconds);
-        add("CPU per kilobyte", "ns", bulk.busy_seconds * 1e9 / (static_cast<double>(bulk.bytes) / 1000));
-    });
+    run("tcp-bulk", [&](const std::string&, const Add& add) { add_bulk(ends, options, add); });
     for (const Protocol protocol : {Protocol::tcp, Protocol::udp})
-        run(protocol == Protocol::tcp ? "tcp-rr" : "udp-rr", [&](const std::string&, const Add& add) {
-            const auto done = measure_request_response(protocol, ends, kWarmUp, options.time);
-            add("transactions", "1/s", static_cast<double>(done.transactions) / done.seconds);
-            add("CPU per transaction", "ns", done.busy_seconds * 1e9 / static_cast<double>(done.transactions));
-            add("latency, median", "us", done.p50_us);
-            add("latency, 99th", "us", done.p99_us);
-        });
+        run(protocol == Protocol::tcp ? "tcp-rr" : "udp-rr",
+            [&](const std::string&, const Add& add) { add_request_response(protocol, ends, options, add); });
     run("udp-small", [&](const std::string&, const Add& add) {
         // One end only listens afterwards, and is believed to be where it is once it has spoken.
         measure_request_response(Protocol::udp, ends, milliseconds(0), kWarmUp);

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/flow_scale.h"
 #include "bench/l2.h"
 #include "bench/route.h"
 #include "bench/vlan.h"
@@ -45,8 +46,15 @@ const std::vector<Scenario>& scenarios() {
          run_vlan},
         {"route", "Routing from a bridge to an uplink: alone, masqueraded, and behind a stateful filter", route_cases(),
          "Examples:\n  ./dev bench route\n  ./dev bench route --case nat --hook xdp --runs 11 --json nat.json\n"
+         "  ./dev bench route --case nat-tcp-crr --hook tc\n"
          "Let nothing else run on the machine meanwhile.",
-         run_route}};
+         run_route},
+        {"flow-scale", "Masquerading with 256, 65536 and 1000000 connections: frames, memory, and what a new one costs",
+         flow_scale_cases(),
+         "Examples:\n  ./dev bench flow-scale\n  ./dev bench flow-scale --case flows-65536 --hook tc --runs 3\n"
+         "For the largest case nf_conntrack_max and nf_conntrack_buckets are raised meanwhile, and memory of some\n"
+         "hundred bytes for each connection is needed. Let nothing else run on the machine meanwhile.",
+         run_flow_scale}};
     return all;
 }
 

@@ -8,22 +8,15 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <string>
 #include <thread>
 
 #include "bench/bare.h"
+#include "bench/daemon.h"
 #include "bench/topology.h"
 #include "loader/object.h"
 #include "loader/pin.h"
 
 namespace underpass::bench {
-
-// Frames since the programs were attached.
-struct FastAndSlow {
-    std::uint64_t fast = 0;
-    std::map<std::string, std::uint64_t> slow;  // by reason, named as in `status --json`
-};
 
 class Planted {
 public:

@@ -3,11 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <memory>
-#include <optional>
+#include <algorithm>
 #include <stdexcept>
 
-#include "lab/interrupt.h"
+#include "bench/daemon.h"
+#include "bench/routed_traffic.h"
+#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
@@ -22,67 +23,48 @@ constexpr milliseconds kWarmUp(300);
 struct Case {
     const char* name;
     bool translated;
-    const char* rules;
+    std::string rules;
 };
 
+constexpr const char* kStatefulFilter =
+    "table inet f { chain forward { type filter hook forward priority filter; policy drop; "
+    "ct state established,related accept; ct state invalid drop; iifname ubench-br oifname $uplink accept; }; }";
+
 const std::vector<Case>& cases() {
-    static const std::vector<Case> all = {
-        {"route", false, ""},
-        {"nat", true,
-         "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wr masquerade; }; }"},
-        {"nat-filter", true,
-         "table ip n { chain post { type nat hook postrouting priority srcnat; oifname wr masquerade; }; }\n"
-         "table inet f { chain forward { type filter hook forward priority filter; policy drop; "
-         "ct state established,related accept; ct state invalid drop; iifname ubench-br oifname wr accept; }; }"}};
+    static const std::vector<Case> all = {{"route", false, ""},
+                                          {"nat", true, kMasquerade},
+                                          {"nat-filter", true, std::string(kMasquerade) + '\n' + kStatefulFilter}};
     return all;
 }
 
-class RoutedTraffic {
-public:
-    RoutedTraffic(const Topology& topology, bool translated, int cpu) : topology_(topology), cpu_(cpu) {
-        for (const Side side : {Side::left, Side::right})
-            end(side).there.run([&] {
-                (side == Side::left ? left_sink_ : right_sink_).emplace(end(side).device);
-                const bool answers = side == Side::right;
-                const std::uint32_t to = !answers     ? address_of(Side::right, 0)
-                                         : translated ? Topology::router_address(Side::right)
-                                                      : address_of(Side::left, 0);
-                const GeneratorOptions options = {
-                    .ifindex = end(side).device, .frame_bytes = kBytes, .flows = kConnections, .answers = answers};
-                (answers ? from_right_ : from_left_)
-                    .emplace(options, std::vector{routed_frame(side, Topology::router_mac(side), to, kBytes)});
-            });
-    }
-
-    // Each connection once from either end: the bridge learns, and conntrack has seen both directions.
-    void learn() {
-        constexpr milliseconds kMirrored(60);  // longer than the daemon takes
-        for (int round = 0; round < 3; round++) {
-            send(Side::left);
-            send(Side::right);
-            lab::pause_for(kMirrored);
-        }
-    }
-
-    Traffic::Passed forward(milliseconds time) {
-        return Traffic::pass({end(Side::left).there.fd(), cpu_}, *from_left_, *right_sink_, time);
-    }
-
-private:
-    const Topology::End& end(Side side) const { return topology_.end(Ports::wires, side); }
-    void send(Side side) {
-        run_at({end(side).there.fd(), cpu_},
-               [&] { (side == Side::left ? from_left_ : from_right_)->send(kConnections); });
-    }
-
-    const Topology& topology_;
-    int cpu_;
-    std::optional<Sink> left_sink_, right_sink_;
-    std::optional<Generator> from_left_, from_right_;
+// Between a client behind the bridge and a server behind the uplink.
+struct Talk {
+    const char* name;
+    void (*add)(const Ends& ends, const RunOptions& options, const Add& add);
+    double fast_share;
 };
 
+const std::vector<Talk>& talks() {
+    // The first frames, and by XDP those of a moment of each second, go by the kernel: much of a short run.
+    constexpr double kLeast = 0.8;
+    static const std::vector<Talk> all = {
+        {"tcp-bulk", add_bulk, kLeast},
+        {"tcp-rr",
+         [](const Ends& ends, const RunOptions& options, const Add& add) {
+             add_request_response(Protocol::tcp, ends, options, add);
+         },
+         kLeast},
+        // The kernel sees every tracked connection begin and end, and there is little between.
+        {"tcp-crr", add_connections, 0}};
+    return all;
+}
+
+std::string name_of(const Case& each, const Talk& talk) {
+    return fmt::format("{}-{}", each.name, talk.name);
+}
+
 void measure(const Topology& topology, const Case& each, const RunOptions& options, const Add& add) {
-    RoutedTraffic traffic(topology, each.translated, usable_cpus() - 1);
+    RoutedTraffic traffic(topology, {.ports = kConnections, .translated = each.translated}, kBytes);
     traffic.learn();
     traffic.forward(kWarmUp);
     const auto passed = traffic.forward(options.time);
@@ -91,12 +73,54 @@ void measure(const Topology& topology, const Case& each, const RunOptions& optio
     add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
 }
 
+void run_frames(Runner& runner, const Case& each, const RunOptions& options) {
+    if (!runner.wants(each.name)) return;
+    const Topology topology(fmt::format("ubench-{}", each.name), {.rules = each.rules});
+    const Measure one = [&](const std::string&, const Add& add) { measure(topology, each, options, add); };
+    for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run({{topology, Ports::wires, each.name, kSides, one}}, hook);
+}
+
+void add_fast_share(const Topology& topology, const Add& add) {
+    const FastAndSlow counted = counted_by_daemon(topology);
+    add("went fast", "%", 100.0 * static_cast<double>(counted.fast) / static_cast<double>(counted.all()));
+}
+
+Job job_of(const Topology& topology, Ports ports, const Case& each, const Talk& talk, const RunOptions& options) {
+    const Ends ends = {{topology.end(ports, Side::left).there.fd(), 0},
+                       {topology.end(ports, Side::right).there.fd(), usable_cpus() - 1},
+                       Topology::routed_address(Side::right)};
+    const Measure one = [&topology, &talk, &options, ends](const std::string& side, const Add& add) {
+        talk.add(ends, options, add);
+        if (side == "underpass") add_fast_share(topology, add);
+    };
+    return {.topology = topology,
+            .ports = ports,
+            .case_name = name_of(each, talk),
+            .sides = kSides,
+            .measure = one,
+            .fast_share = talk.fast_share};
+}
+
+// XDP between wires, TC between containers with their offloads.
+void run_talks(Runner& runner, const Case& each, Hook hook, const RunOptions& options) {
+    const auto wanted = [&](const Talk& talk) { return runner.wants(name_of(each, talk)); };
+    if (!runner.wants(hook) || std::ranges::none_of(talks(), wanted)) return;
+    const Ports ports = hook == Hook::xdp ? Ports::wires : Ports::containers;
+    const Topology topology(fmt::format("ubench-{}-tcp", each.name),
+                            {.rules = each.rules, .ports = ports, .stacks = true});
+    for (const Talk& talk : talks())
+        if (wanted(talk)) runner.run({job_of(topology, ports, each, talk, options)}, hook);
+}
+
 }  // namespace
 
 const std::vector<std::string>& route_cases() {
     static const std::vector<std::string> names = [] {
         std::vector<std::string> all;
-        for (const Case& each : cases()) all.emplace_back(each.name);
+        for (const Case& each : cases()) {
+            all.emplace_back(each.name);
+            for (const Talk& talk : talks()) all.push_back(name_of(each, talk));
+        }
         return all;
     }();
     return names;
@@ -105,15 +129,16 @@ const std::vector<std::string>& route_cases() {
 Report run_route(const RunOptions& options) {
     Runner runner("route", options);
     for (const Case& each : cases()) {
-        if (!runner.wants(each.name)) continue;
-        const Topology topology(fmt::format("ubench-{}", each.name), each.rules);
-        const Measure one = [&](const std::string&, const Add& add) { measure(topology, each, options, add); };
-        for (const Hook hook : {Hook::xdp, Hook::tc})
-            runner.run({{topology, Ports::wires, each.name, kSides, one}}, hook);
+        run_frames(runner, each, options);
+        for (const Hook hook : {Hook::xdp, Hook::tc}) run_talks(runner, each, hook, options);
     }
     Report report = runner.take();
-    report.note(
-        fmt::format("{} UDP connections, frames of {} bytes from a bridge's port to an uplink.", kConnections, kBytes));
+    report.note(fmt::format(
+        "Frames: {} UDP connections, frames of {} bytes from a bridge's port to an uplink. TCP: between the stacks of "
+        "a "
+        "client behind the bridge and a server behind the uplink; by XDP over wires without offloads, by TC between "
+        "containers with all of them, so those two are not to be held against each other.",
+        kConnections, kBytes));
     return report;
 }
 

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "bench/place.h"
-#include "bench/side.h"
 
 namespace underpass::bench {
 
@@ -66,11 +65,11 @@ void Runner::run(const std::vector<Job>& jobs, Hook hook) {
 
 void Runner::run_once(const Job& job, const std::string& side, Hook hook, int run) {
     progress(fmt::format("{} {}: run {} of {}, {}", job.case_name, name(hook), run + 1, options_.runs, side));
-    const Contender contender(job.topology, job.ports, side, hook);
+    const Contender contender(job.topology, job.ports, side, hook, job.flows);
     job.measure(side, [&](const char* metric, const char* unit, double value) {
         report_.add(scenario_, job.case_name, name(hook), metric, unit, side, value);
     });
-    contender.require_fast();
+    contender.require_fast(job.fast_share);
 }
 
 Report Runner::take() {

@@ -11,6 +11,7 @@
 
 #include "bench/bare.h"
 #include "bench/report.h"
+#include "bench/side.h"
 #include "bench/topology.h"
 
 namespace underpass::bench {
@@ -33,6 +34,8 @@ struct Job {
     std::string case_name;
     std::vector<std::string> sides;
     Measure measure;
+    std::uint32_t flows = 0;         // that Underpass has room for; 0: as many as without being told
+    double fast_share = kFastShare;  // of the frames, at least; below the default the measurement itself tells it
 };
 
 class Runner {

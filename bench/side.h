@@ -4,37 +4,39 @@
 // to). Where the kernel has no VLAN filtering, Underpass on a topology with VLANs is its programs alone (planted.h).
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "bench/bare.h"
+#include "bench/daemon.h"
 #include "bench/planted.h"
 #include "bench/topology.h"
 
 namespace underpass::bench {
 
+inline constexpr double kFastShare = 0.95;
+
 class Contender {
 public:
     // `side` is one of kSides, or kTagLimit on a topology with VLANs; a limit joins the two ports of this kind.
-    // Throws std::runtime_error with Underpass's own words if it refuses.
-    Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook);
+    // `flows`: that Underpass has room for; 0: as many as without being told. Throws std::runtime_error with
+    // Underpass's own words if it refuses.
+    Contender(const Topology& topology, Ports ports, const std::string& side, Hook hook, std::uint32_t flows = 0);
     Contender(Contender&&) = delete;
     ~Contender();
 
-    // For Underpass: throws if less than 95 % of the frames since construction went fast, because then something else
-    // has been measured.
-    void require_fast() const;
+    // For Underpass: throws if less than this share of the frames since construction went fast, because then something
+    // else has been measured.
+    void require_fast(double share = kFastShare) const;
 
 private:
     const Topology& topology_;
+    std::optional<Process> own_daemon_;
     bool daemon_ = false;
     std::unique_ptr<Planted> planted_;
     std::unique_ptr<BareRedirect> bare_;
 };
-
-// `underpass` of this build, with these words, in the bridge's namespace. Its output. Throws what it says if it fails.
-std::string run_underpass(const Topology& topology, const std::vector<std::string>& words,
-                          bool stop_on_interrupt = true);
 
 }  // namespace underpass::bench

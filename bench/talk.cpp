@@ -13,6 +13,7 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -67,7 +68,8 @@ Fd serve_at(Protocol protocol, const std::string& address_text) {
     set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
     if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
         throw_errno(errno, "bind to " + address_text);
-    if (protocol == Protocol::tcp && ::listen(socket.get(), 1) != 0) throw_errno(errno, "listen at " + address_text);
+    if (protocol == Protocol::tcp && ::listen(socket.get(), SOMAXCONN) != 0)
+        throw_errno(errno, "listen at " + address_text);
     return socket;
 }
 
@@ -121,17 +123,23 @@ private:
     std::thread thread_;
 };
 
-void answer_tcp(const Fd& listener, const std::atomic<bool>& stop) {
-    Fd peer;
-    while (!stop && !peer) peer = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!peer) return;
+// One connection, until its other end closes it.
+void answer_one(const Fd& peer, const std::atomic<bool>& stop) {
     set_patience(peer);
     set_option(peer, IPPROTO_TCP, TCP_NODELAY, 1);
     char byte = 0;
     while (!stop) {
         const ssize_t size = ::recv(peer.get(), &byte, 1, 0);
-        if (size == 0) return;
+        if (size == 0 || (size < 0 && !is_retry())) return;
         if (size == 1) ::send(peer.get(), &byte, 1, MSG_NOSIGNAL);
+    }
+}
+
+// One connection after another.
+void answer_tcp(const Fd& listener, const std::atomic<bool>& stop) {
+    while (!stop) {
+        const Fd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (peer) answer_one(peer, stop);
     }
 }
 
@@ -154,13 +162,25 @@ bool ask(const Fd& socket) {
     return size == 1;
 }
 
-void ask_for(const Fd& socket, milliseconds time, std::vector<std::uint32_t>& latencies, RequestResponse& result) {
+// One connection with one transaction; false if it was not made in time, or no answer came.
+bool connect_and_ask(const std::string& address) {
+    try {
+        return ask(connect_to(Protocol::tcp, address));
+    } catch (const std::system_error& error) {
+        if (error.code().value() != EINPROGRESS) throw;
+        return false;
+    }
+}
+
+template <class Transaction>  // returns whether it was answered
+void repeat_for(milliseconds time, const Transaction& transaction, std::vector<std::uint32_t>& latencies,
+                RequestResponse& result) {
     const auto start = steady_clock::now();
     auto before = start;
     const auto end = start + time;
     while (before < end) {
         lab::throw_if_interrupted();
-        const bool answered = ask(socket);
+        const bool answered = transaction();
         const auto now = steady_clock::now();
         if (answered)
             latencies.push_back(static_cast<std::uint32_t>((now - before) / std::chrono::nanoseconds(1)));
@@ -176,6 +196,23 @@ double percentile_us(std::vector<std::uint32_t>& nanoseconds, double share) {
     const auto place = static_cast<std::ptrdiff_t>(share * static_cast<double>(nanoseconds.size() - 1));
     std::nth_element(nanoseconds.begin(), nanoseconds.begin() + place, nanoseconds.end());
     return nanoseconds[static_cast<std::size_t>(place)] / 1000.0;
+}
+
+template <class Transaction>
+RequestResponse repeat(milliseconds warm_up, milliseconds time, const Transaction& transaction) {
+    RequestResponse result;
+    std::vector<std::uint32_t> latencies;
+    latencies.reserve(1 << 20);
+    repeat_for(warm_up, transaction, latencies, result);
+    latencies.clear();
+    result = {};
+    const CpuTime cpu;
+    repeat_for(time, transaction, latencies, result);
+    result.busy_seconds = cpu.busy_seconds();
+    result.transactions = latencies.size();
+    result.p50_us = percentile_us(latencies, 0.50);
+    result.p99_us = percentile_us(latencies, 0.99);
+    return result;
 }
 
 void count_frames(const Fd& socket, const std::atomic<bool>& stop, std::atomic<std::uint64_t>& received) {
@@ -239,21 +276,20 @@ Bulk measure_bulk(const Ends& ends, milliseconds time) {
 RequestResponse measure_request_response(Protocol protocol, const Ends& ends, milliseconds warm_up, milliseconds time) {
     Server server(ends.server, protocol, ends.server_address, protocol == Protocol::tcp ? answer_tcp : answer_udp);
     RequestResponse result;
-    std::vector<std::uint32_t> latencies;
-    latencies.reserve(1 << 20);
     run_at(ends.client, [&] {
         const Fd socket = connect_to(protocol, ends.server_address);
-        ask_for(socket, warm_up, latencies, result);
-        latencies.clear();
-        result = {};
-        const CpuTime cpu;
-        ask_for(socket, time, latencies, result);
-        result.busy_seconds = cpu.busy_seconds();
+        result = repeat(warm_up, time, [&socket] { return ask(socket); });
     });
     server.stop();
-    result.transactions = latencies.size();
-    result.p50_us = percentile_us(latencies, 0.50);
-    result.p99_us = percentile_us(latencies, 0.99);
+    return result;
+}
+
+RequestResponse measure_connections(const Ends& ends, milliseconds warm_up, milliseconds time) {
+    Server server(ends.server, Protocol::tcp, ends.server_address, answer_tcp);
+    RequestResponse result;
+    run_at(ends.client,
+           [&] { result = repeat(warm_up, time, [&ends] { return connect_and_ask(ends.server_address); }); });
+    server.stop();
     return result;
 }
 

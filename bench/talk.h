@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Traffic between two local stacks: bulk TCP, request and response, small UDP frames. Each end runs at its own place.
+// Traffic between two local stacks: bulk TCP, request and response, new TCP connections, small UDP frames. Each end
+// runs at its own place.
 #pragma once
 
 #include <chrono>
@@ -39,6 +40,9 @@ struct RequestResponse {
 // One byte there, one byte back, one at a time. `warm_up` comes before and is not counted.
 RequestResponse measure_request_response(Protocol protocol, const Ends& ends, std::chrono::milliseconds warm_up,
                                          std::chrono::milliseconds time);
+// A TCP connection for each: opened, one byte there, one byte back, and closed by the client, one at a time.
+RequestResponse measure_connections(const Ends& ends, std::chrono::milliseconds warm_up,
+                                    std::chrono::milliseconds time);
 
 struct SmallFrames {
     double seconds = 0;

@@ -68,20 +68,59 @@ MacAddr mac(const std::array<unsigned char, 6>& bytes) {
     return address;
 }
 
-lab::Spec routed_spec(const std::string& lab, const std::string& rules) {
-    lab::Spec spec = spec_of(lab, {Ports::wires});
+IpPrefix prefix(const std::string& text) {
+    return IpPrefix::parse(text).value();
+}
+
+std::string address_text(Side side, std::uint16_t host) {
+    return fmt::format("10.{}.{}.{}", static_cast<int>(side), host >> 8, host & 0xff);
+}
+
+std::string router_text(Side side) {
+    return address_text(side, Topology::kRouter);
+}
+
+void add_stack(lab::Node& node, Side side) {
+    node.interfaces.push_back({.name = "eth0",
+                               .addresses = {prefix(Topology::routed_address(side) + "/16")},
+                               .mac = mac(Topology::router_mac(other(side)))});
+    node.routes.push_back({.to = prefix("0.0.0.0/0"), .via = IpAddress::parse(router_text(side)).value()});
+    // So many short connections that their ports have to be used again.
+    node.sysctls.emplace_back("net.ipv4.ip_local_port_range", "1024 65535");
+    node.sysctls.emplace_back("net.ipv4.tcp_tw_reuse", "1");
+}
+
+lab::Spec routed_spec(const std::string& lab, const Routing& routing) {
+    lab::Spec spec = spec_of(lab, {});
     lab::Node& host = spec.nodes.front();
-    const std::string uplink = end_name(Ports::wires, Side::right);
+    const std::string port = end_name(routing.ports, Side::left), uplink = end_name(routing.ports, Side::right);
     lab::Bridge& bridge = host.bridges.front();
-    std::erase_if(bridge.ports, [&uplink](const lab::Port& port) { return port.device == uplink; });
-    bridge.addresses = {IpPrefix::parse("10.1.255.254/16").value()};
+    bridge.ports.push_back({.device = port});
+    bridge.addresses = {prefix(router_text(Side::left) + "/16")};
     bridge.mac = mac(Topology::router_mac(Side::left));
     host.interfaces.push_back({.name = uplink,
-                               .addresses = {IpPrefix::parse("10.2.255.254/16").value()},
+                               .addresses = {prefix(router_text(Side::right) + "/16")},
                                .mac = mac(Topology::router_mac(Side::right))});
     host.sysctls.emplace_back("net.ipv4.ip_forward", "1");
-    if (!rules.empty()) host.nftables = rules;
+    if (!routing.rules.empty()) host.nftables = fmt::format("define uplink = {}\n{}", uplink, routing.rules);
+    for (const Side side : {Side::left, Side::right}) {
+        const std::string name = end_name(routing.ports, side);
+        lab::Node node = lab::quiet_node(name);
+        if (routing.stacks) add_stack(node, side);
+        spec.nodes.push_back(std::move(node));
+        spec.links.push_back({.ends = {{{"host", name}, {name, "eth0"}}}, .wire = routing.ports == Ports::wires});
+    }
     return spec;
+}
+
+// Nobody behind a wire answers ARP, and past the router nobody is asked.
+std::string neighbour(const std::string& address, const MacAddr& mac, const std::string& device) {
+    return fmt::format("neigh replace {} lladdr {} nud permanent dev {}\n", address, mac.text(), device);
+}
+
+void set_neighbours(const lab::Namespace& there, const std::string& batch) {
+    const Finished finished = run_program({"sh", "-c", "printf %s \"$0\" | ip -batch -", batch}, {there.fd(), -1});
+    if (finished.status != 0) throw std::runtime_error("setting neighbours failed: " + finished.output);
 }
 
 lab::Network build_anew(const lab::Spec& spec) {
@@ -118,16 +157,21 @@ Topology::Topology(const std::string& lab, const WireVlans& vlans, bool filterin
     find_ends(Ports::wires);
 }
 
-Topology::Topology(const std::string& lab, const std::string& rules)
-    : network_(build_anew(routed_spec(lab, rules))), routed_(true) {
-    find_ends(Ports::wires);
-    const std::string commands = fmt::format(
-        "ip neigh replace 10.1.0.0 lladdr {} nud permanent dev {};"
-        "ip neigh replace 10.2.0.0 lladdr {} nud permanent dev {}",
-        mac(mac_of(Side::left, 0)).text(), kBridge, mac(mac_of(Side::right, 0)).text(),
-        end_name(Ports::wires, Side::right));
-    const Finished finished = run_program({"sh", "-ec", commands}, {bridge().fd(), -1});
-    if (finished.status != 0) throw std::runtime_error("setting the router up failed: " + finished.output);
+Topology::Topology(const std::string& lab, const Routing& routing)
+    : network_(build_anew(routed_spec(lab, routing))), uplink_(end_name(routing.ports, Side::right)) {
+    find_ends(routing.ports);
+    std::string of_host;
+    for (const Side side : {Side::left, Side::right}) {
+        const std::string device = side == Side::left ? kBridge : uplink_;
+        if (routing.stacks) {
+            of_host += neighbour(routed_address(side), mac(router_mac(other(side))), device);
+            set_neighbours(end(routing.ports, side).there, neighbour(router_text(side), mac(router_mac(side)), "eth0"));
+            continue;
+        }
+        for (std::uint16_t host = 0; host < routing.hosts; host++)
+            of_host += neighbour(address_text(side, host), mac(mac_of(side, host)), device);
+    }
+    set_neighbours(bridge(), of_host);
 }
 
 void Topology::find_ends(Ports ports) {
@@ -171,16 +215,17 @@ void Traffic::learn() {
 }
 
 Traffic::Passed Traffic::forward(std::chrono::milliseconds time) {
-    return pass({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, *from_left_, *right_sink_, time);
+    return pass({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, *right_sink_,
+                [&] { return from_left_->send_for(time); });
 }
 
-Traffic::Passed Traffic::pass(const Place& place, Generator& from, const Sink& to, std::chrono::milliseconds time) {
+Traffic::Passed Traffic::pass(const Place& place, const Sink& to, const std::function<std::uint64_t()>& send) {
     Passed passed;
     run_at(place, [&] {
         const sink_count before = to.count();
         const CpuTime cpu({place.cpu});
         const auto start = std::chrono::steady_clock::now();
-        passed.sent = from.send_for(time);
+        passed.sent = send();
         passed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         passed.busy_seconds = cpu.busy_seconds();
         const sink_count after = to.count();

@@ -10,8 +10,9 @@
 // offloads off that break it, and whole frames go in and out by XDP. Containers have addresses and a stack with all its
 // offloads.
 //
-// Routed, the bridge has the left wire alone and an address, the right wire is the host's uplink, and rules of nftables
-// may see what is between them.
+// Routed, the bridge has the left end alone and an address, the right end is the host's uplink, and rules of nftables
+// may see what is between them. Behind either end there are hosts that only frames tell of, or the end has an address
+// and a stack itself. Then its MAC is that of the router's other side: what a bare redirect brings is for it, too.
 //
 // With VLANs, the bridge is VLAN-aware and either wire an access port or a trunk of the one VLAN of the bench; where
 // the kernel has no VLAN filtering, it is a plain bridge for its ports alone (see planted.h).
@@ -20,6 +21,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -32,6 +34,9 @@
 namespace underpass::bench {
 
 inline constexpr const char* kBridge = "ubench-br";
+// Rules of a routed topology: what leaves by the uplink has the host's address.
+inline constexpr const char* kMasquerade =
+    "table ip n { chain post { type nat hook postrouting priority srcnat; oifname $uplink masquerade; }; }";
 
 enum class Ports { wires, containers, both };
 
@@ -43,6 +48,13 @@ struct WireVlans {
     WireKind of(Side side) const { return side == Side::left ? left : right; }
 };
 
+struct Routing {
+    std::string rules = {};  // in nft's language; $uplink is the device
+    Ports ports = Ports::wires;
+    bool stacks = false;
+    std::uint16_t hosts = 1;  // at either side, without stacks
+};
+
 // Whether bridges of this kernel have VLAN filtering. Makes one, in a namespace of its own, to know.
 bool kernel_filters_vlans();
 
@@ -51,8 +63,7 @@ public:
     explicit Topology(Ports ports);
     // Wires only. `lab`: its name, so that several are there at once. `filtering`: what kernel_filters_vlans() said.
     Topology(const std::string& lab, const WireVlans& vlans, bool filtering);
-    // Routed, wires only. `rules`: in nft's language.
-    Topology(const std::string& lab, const std::string& rules);
+    Topology(const std::string& lab, const Routing& routing);
 
     // A port's other end: its namespace, and the ifindex of either device in its own namespace.
     struct End {
@@ -67,8 +78,12 @@ public:
     const std::optional<WireVlans>& vlans() const { return vlans_; }
     // With VLANs: whether the kernel's own bridge goes by them.
     bool filtering() const { return filtering_; }
-    bool routed() const { return routed_; }
-    // Routed: the address of the host at the wire of that side.
+    bool routed() const { return !uplink_.empty(); }
+    // Routed: the uplink's name.
+    const std::string& uplink() const { return uplink_; }
+    // Routed, with stacks: of an end.
+    static std::string routed_address(Side side) { return side == Side::left ? "10.1.0.1" : "10.2.0.1"; }
+    // Routed: the address of the host at the end of that side.
     static std::array<unsigned char, 6> router_mac(Side side) { return mac_of(side, kRouter); }
     static std::uint32_t router_address(Side side) { return address_of(side, kRouter); }
     static constexpr std::uint16_t kRouter = 0xfffe;
@@ -81,7 +96,7 @@ private:
     lab::Network network_;
     std::optional<WireVlans> vlans_;
     bool filtering_ = false;
-    bool routed_ = false;
+    std::string uplink_;  // empty: not routed
     std::map<Side, End> wires_, containers_;
 };
 
@@ -104,8 +119,8 @@ public:
         double busy_seconds = 0;     // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);
-    // What `from` sends at `place` in that time, and `to` gets.
-    static Passed pass(const Place& place, Generator& from, const Sink& to, std::chrono::milliseconds time);
+    // What `send` sends at `place`, and `to` gets.
+    static Passed pass(const Place& place, const Sink& to, const std::function<std::uint64_t()>& send);
 
 private:
     const Topology& topology_;

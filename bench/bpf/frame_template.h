@@ -11,7 +11,7 @@ enum {
 	TEMPLATE_WRITTEN = 60,  /* of which the program writes these: no frame is shorter */
 	TEMPLATE_SLOTS = 65536, /* templates at most */
 	FLOW_PORT_OFFSET = 34,  /* UDP source port, network order, after Ethernet and an IPv4 head without options */
-	FLOW_PORT_BASE = 1024,  /* of the first flow, host order */
+	FLOW_PORT_BASE = 1024,  /* of the first flow unless told, host order */
 	TAG_BYTES = 4,          /* a VLAN tag, which all that follows lies behind */
 };
 

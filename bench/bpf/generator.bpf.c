@@ -17,9 +17,13 @@
 const volatile __u32 egress_ifindex;
 const volatile __u32 template_count = 1;
 const volatile __u32 flow_port_offset = FLOW_PORT_OFFSET;
+const volatile __u32 first_port = FLOW_PORT_BASE;
 const volatile __u32 flow_count = 1; /* UDP source ports, one after another at each round of the templates */
 
 __u64 frames_sent;
+__u64 begun_ns; /* CLOCK_MONOTONIC of the first frame since user space set it to 0 */
+__u32 stamping; /* the sink writes down when each frame came, which costs it some time */
+__u64 last_ns;  /* CLOCK_MONOTONIC of the last that came meanwhile */
 __u32 next_template;
 __u32 flow;
 
@@ -53,8 +57,10 @@ int bench_generate(struct xdp_md *ctx)
 	for (int i = 0; i < TEMPLATE_WRITTEN / 8; i++)
 		to[i] = from->words[i];
 	*(__u32 *)&to[TEMPLATE_WRITTEN / 8] = (__u32)from->words[TEMPLATE_WRITTEN / 8];
-	*(__be16 *)(data + flow_port_offset) = bpf_htons(FLOW_PORT_BASE + flow);
+	*(__be16 *)(data + flow_port_offset) = bpf_htons(first_port + flow);
 
+	if (!begun_ns)
+		begun_ns = bpf_ktime_get_ns();
 	if (++index >= template_count) {
 		index = 0;
 		flow = flow + 1 >= flow_count ? 0 : flow + 1;
@@ -76,6 +82,8 @@ int bench_sink(struct xdp_md *ctx)
 		return XDP_DROP;
 	if (eth->h_dest[0] != 0x02 || eth->h_dest[1] != 0x55 || eth->h_dest[2] != 0x42)
 		return XDP_DROP;
+	if (stamping)
+		last_ns = bpf_ktime_get_ns();
 	count->frames++;
 	count->bytes += (__u64)(ctx->data_end - ctx->data);
 	count->tagged += eth->h_proto == bpf_htons(ETH_P_8021Q);

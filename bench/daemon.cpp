@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/daemon.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace underpass::bench {
+
+namespace {
+
+std::string program() {
+    return std::filesystem::read_symlink("/proc/self/exe").replace_filename("underpass");
+}
+
+nlohmann::json status_of(const Topology& topology) {
+    return nlohmann::json::parse(run_underpass(topology, {"status", "--json"}));
+}
+
+// Of "NAME: VALUE ..." in a file of /proc; 0 if it has no such line.
+std::uint64_t value_of(const std::filesystem::path& file, const std::string& name) {
+    std::ifstream lines(file);
+    for (std::string word; lines >> word; std::getline(lines, word))
+        if (std::uint64_t value = 0; word == name + ':' && lines >> value) return value;
+    return 0;
+}
+
+}  // namespace
+
+std::string run_underpass(const Topology& topology, const std::vector<std::string>& words, bool stop_on_interrupt) {
+    std::vector<std::string> command = {program()};
+    command.insert(command.end(), words.begin(), words.end());
+    Finished finished = run_program(command, {topology.bridge().fd(), -1}, std::chrono::seconds(30), stop_on_interrupt);
+    if (finished.status != 0)
+        throw std::runtime_error(fmt::format("underpass {} failed: {}", fmt::join(words, " "), finished.output));
+    return std::move(finished.output);
+}
+
+Process start_daemon(const Topology& topology, std::uint32_t flows) {
+    const std::string script = fmt::format("exec \"$0\" run -c /dev/stdin <<END\nflows_size: {}\nEND\n", flows);
+    Process daemon({"sh", "-c", script, program()}, {topology.bridge().fd(), -1});
+    if (!daemon.wait_for_output(" runs (pid ", std::chrono::seconds(10)))
+        throw std::runtime_error("underpass run failed: " + daemon.wait(std::chrono::milliseconds(0)).output);
+    return daemon;
+}
+
+std::uint64_t FastAndSlow::all() const {
+    std::uint64_t sum = fast;
+    for (const auto& [reason, count] : slow) sum += count;
+    return sum;
+}
+
+FastAndSlow counted_by_daemon(const Topology& topology) {
+    const nlohmann::json status = status_of(topology);
+    FastAndSlow counted;
+    for (const auto& bridge : status.at("bridges"))
+        for (const auto& port : bridge.at("ports")) {
+            counted.fast += port.at("fast").at("packets").get<std::uint64_t>();
+            for (const auto& [reason, counter] : port.at("slow").items())
+                counted.slow[reason] += counter.at("packets").get<std::uint64_t>();
+        }
+    return counted;
+}
+
+DaemonMemory memory_of_daemon(const Topology& topology) {
+    const auto pid = status_of(topology).at("daemon").at("pid").get<int>();
+    const std::filesystem::path process = fmt::format("/proc/{}", pid);
+    std::map<std::uint64_t, std::uint64_t> maps;  // by id: a map may be open twice
+    for (const auto& entry : std::filesystem::directory_iterator(process / "fdinfo"))
+        if (const auto id = value_of(entry.path(), "map_id"); id != 0) maps[id] = value_of(entry.path(), "memlock");
+    DaemonMemory memory = {.resident_bytes = value_of(process / "status", "VmRSS") * 1024};
+    for (const auto& [id, bytes] : maps) memory.map_bytes += bytes;
+    return memory;
+}
+
+}  // namespace underpass::bench
