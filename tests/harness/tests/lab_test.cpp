@@ -352,6 +352,7 @@ TEST_F(Lab, RoutesLead) {
         lab::add_route({.to = prefix("10.8.0.0/16"), .via = ip("fd01::1"), .dev = "wire"});
     });
     right.run([] {
+        lab::wait_until_running("wire");
         lab::add_route({.to = prefix("10.1.0.0/24"), .via = ip("10.2.0.1"), .dev = "wire"});
         lab::add_route({.to = prefix("::/0"), .via = ip("fd02::1")});
     });
