@@ -27,7 +27,7 @@ enum underpass_limits {
 	FDB_DEFAULT_SIZE = 131072,  /* entries; the daemon may set another size before the maps are made */
 	VLAN_UPPERS_SIZE = 16384,   /* VLAN devices that are ports */
 	VLAN_COUNTERS_SIZE = 8192,  /* pairs of a port and a VID that are counted */
-	FLOWS_DEFAULT_SIZE = 65536, /* routed flows; the daemon may set another size before the maps are made */
+	FLOWS_DEFAULT_SIZE = 65536, /* flows; the daemon may set another size before the maps are made */
 	REQUESTS_SIZE = 65536,      /* bytes */
 	ETH_ADDR_LEN = 6,
 };

@@ -164,7 +164,8 @@ static __always_inline void ctx_mark(ctx_t *ctx, const struct packet *pkt)
 {
 	if (pkt->routed && pkt->protocol == bpf_htons(ETH_P_IP))
 		ctx->priority = TOS_PRIORITIES >> (pkt->tos >> 3 & 3) * 4 & 0xf;
-	if (!pkt->routed || !pkt->bridge)
+	/* What leaves by the device below a VLAN device passes by its witness. */
+	if ((!pkt->routed || !pkt->bridge) && pkt->egress->out == pkt->egress->ifindex)
 		ctx->tc_index = CTX_FLOW_MARK;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* netfilter: what br_netfilter does to a bridged frame even where no rule is set. It drops IP packets that it finds
- * malformed and trims what follows a packet in its frame. A frame that is just its packet, and a packet that is
- * beyond doubt, comes out as it went in; any other is the kernel's.
+ * malformed, trims what follows a packet in its frame, and, where connections are tracked, keeps fragments until they
+ * are whole. A frame that is just its packet, and a packet that is beyond doubt, comes out as it went in; any other is
+ * the kernel's. (What rules may say of it: see route.h.)
  *
- * (Where there are rules, the daemon leaves the bridge to the kernel, and no frame gets here.)
  * In: a frame that is to be bridged. Mirrors br_validate_ipv4 and br_validate_ipv6. */
 #ifndef UNDERPASS_BPF_STAGES_NETFILTER_H
 #define UNDERPASS_BPF_STAGES_NETFILTER_H
@@ -15,6 +15,7 @@
 
 #include "bpf/bytes.h"
 #include "bpf/csum.h"
+#include "bpf/flow.h"
 #include "bpf/packet.h"
 #include "bpf/vlan.h"
 
@@ -26,8 +27,8 @@ static __always_inline bool ipv4_is_plain(ctx_t *ctx, const struct packet *pkt)
 
 	if (!load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
 		return false;
-	return ip.version == 4 && ip.ihl == 5 && pkt->network_offset + bpf_ntohs(ip.tot_len) == pkt->len &&
-	       csum_is_valid(&ip, sizeof(ip));
+	return ip.version == 4 && ip.ihl == 5 && !(ip.frag_off & bpf_htons(IP_FRAGMENT)) &&
+	       pkt->network_offset + bpf_ntohs(ip.tot_len) == pkt->len && csum_is_valid(&ip, sizeof(ip));
 }
 
 static __always_inline bool ipv6_is_plain(ctx_t *ctx, const struct packet *pkt)
@@ -36,7 +37,8 @@ static __always_inline bool ipv6_is_plain(ctx_t *ctx, const struct packet *pkt)
 
 	if (!load_bytes(ctx, pkt->network_offset, &ip, sizeof(ip)))
 		return false;
-	return ip.version == 6 && ip.nexthdr != IPPROTO_HOPOPTS &&
+	return ip.version == 6 && ip.nexthdr != IPPROTO_HOPOPTS && ip.nexthdr != IPPROTO_ROUTING &&
+	       ip.nexthdr != IPPROTO_FRAGMENT && ip.nexthdr != IPPROTO_DSTOPTS &&
 	       pkt->network_offset + sizeof(ip) + bpf_ntohs(ip.payload_len) == pkt->len;
 }
 

@@ -176,8 +176,9 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 	/* Back to where it came from: the kernel may tell its source of the better way. */
 	if (flow->egress == key.ifindex)
 		return pass(pkt, REASON_ROUTE_EXCEPTION);
-	/* Frames that were passed may still wait behind this hook. */
-	if (!CTX_LAST_HOOK && pkt->now_ns - flow->asked_ns < OVERTAKING_NS)
+	/* Frames that were passed may still wait behind this hook, or in the queue of the port. */
+	pkt->overtakes |= pkt->now_ns - flow->asked_ns < OVERTAKING_NS;
+	if (!CTX_LAST_HOOK && pkt->overtakes)
 		return pass(pkt, REASON_FLOW_ASKED);
 	verdict = check(ctx, pkt, &key, flow, tracked);
 	if (verdict != CONTINUE)

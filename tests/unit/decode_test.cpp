@@ -718,10 +718,28 @@ TEST(DecodeTrafficControl, Devices) {
     EXPECT_FALSE(decoded(message(RTM_NEWROUTE, 11)));
 }
 
-TEST(DecodeNftables, Generation) {
-    EXPECT_EQ(decoded(Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN, nfgenmsg{})), Event(RulesetChanged{}));
-    EXPECT_FALSE(decoded(Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, nfgenmsg{})));
-    EXPECT_FALSE(decoded(nft_chain(NFPROTO_IPV4)));
+// What each of the messages gives, one after another.
+TEST(DecodeNftables, Transactions) {
+    using Types = std::vector<int>;
+    NftTransaction transaction;
+    const auto last_of = [&transaction](const Types& types) {
+        std::optional<Event> last;
+        for (const int type : types) {
+            EXPECT_FALSE(last) << "before its end";
+            const auto whole = static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type);
+            last = transaction.take(Received(Message(whole, nfgenmsg{})).get());
+        }
+        return last;
+    };
+    const Event rules = RulesetChanged{}, elements = RoutingChanged{};
+    EXPECT_EQ(last_of({NFT_MSG_NEWGEN}), rules);
+    EXPECT_EQ(last_of({NFT_MSG_NEWRULE, NFT_MSG_NEWGEN}), rules);
+    EXPECT_EQ(last_of({NFT_MSG_NEWSETELEM, NFT_MSG_NEWSETELEM, NFT_MSG_NEWGEN}), elements);
+    EXPECT_EQ(last_of({NFT_MSG_DELSETELEM, NFT_MSG_NEWGEN}), elements);
+    EXPECT_EQ(last_of({NFT_MSG_NEWSETELEM, NFT_MSG_DELRULE, NFT_MSG_NEWGEN}), rules);
+    EXPECT_EQ(last_of({NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWGEN}), rules);
+    EXPECT_EQ(last_of({NFT_MSG_NEWSETELEM, NFT_MSG_NEWGEN}), elements) << "each begins anew";
+    EXPECT_FALSE(last_of({NFT_MSG_NEWCHAIN}));
 }
 
 TEST(DecodeNftables, Chain) {
@@ -817,7 +835,7 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
     constexpr const char* kPart = "a part of the packet that may differ";
     xt_tcp syn{}, ack{};
     syn.flg_mask = 0x06;
-    ack.flg_mask = 0x10;
+    ack.flg_mask = 0x18;
     xt_conntrack_mtinfo3 state{}, expires{};
     state.match_flags = XT_CONNTRACK_STATE;
     expires.match_flags = XT_CONNTRACK_STATE | XT_CONNTRACK_EXPIRES;
@@ -842,7 +860,8 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_INET, {payload_expression(kTransport, 2, 2)}, ""},
         {NFPROTO_INET, {payload_expression(kTransport, 4, 4)}, kPart},
         {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x06)}, ""},
-        {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x12)}, "TCP flags"},
+        {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x17)}, ""},
+        {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x0a)}, "TCP flags"},
         {NFPROTO_INET, {payload_expression(kTransport, 13, 1), {"cmp", nothing}}, "TCP flags"},
         {NFPROTO_INET, {{"payload", nothing}}, kPart},
         {NFPROTO_INET, {key_expression("meta", NFTA_META_KEY, NFT_META_OIFNAME)}, ""},
@@ -862,8 +881,13 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_TCPMSS)}, ""},
         {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_CLASSID)}, "rt"},
         {NFPROTO_INET,
-         {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
+         {payload_expression(kTransport, 13, 1),
+          mask_expression(0x06),
+          {"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
          ""},
+        {NFPROTO_INET,
+         {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
+         "an option of the packet"},
         {NFPROTO_INET,
          {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 8).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
          "an option of the packet"},
@@ -1092,7 +1116,6 @@ std::vector<Message> all_messages() {
             entry,
             fdb(RTM_DELNEIGH, 0, 0),
             qdisc,
-            Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN, nfgenmsg{}),
             nft_chain(NFPROTO_BRIDGE),
             nft_flowtable(),
             netdev_event(kNetdevChanged, 11)};
@@ -1154,9 +1177,8 @@ TEST(DecodeMalformed, AttributeThatClaimsMore) {
         std::memcpy(bytes.data() + bytes.size() - 8, &attribute, sizeof(attribute));
         nlmsghdr header;
         std::memcpy(&header, bytes.data(), sizeof(header));
-        // These two read no attributes.
-        if (header.nlmsg_type == RTM_NEWQDISC || header.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
-            continue;
+        // This one reads no attributes.
+        if (header.nlmsg_type == RTM_NEWQDISC) continue;
         EXPECT_FALSE(decode_all(bytes).any()) << header.nlmsg_type;
         attribute.nla_len = 3;
         std::memcpy(bytes.data() + bytes.size() - 8, &attribute, sizeof(attribute));

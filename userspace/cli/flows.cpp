@@ -157,7 +157,8 @@ void add_flows(CLI::App& app) {
         bool json = false;
     };
     auto options = std::make_shared<Options>();
-    CLI::App* command = app.add_subcommand("flows", "The flows that are routed fast, those with most frames first");
+    CLI::App* command =
+        app.add_subcommand("flows", "The flows that are routed, or go past rules, fast; those with most frames first");
     command->add_option("--top", options->top, "So many of them")->check(CLI::PositiveNumber)->capture_default_str();
     command->add_flag("--json", options->json, "Print JSON, with all of them");
     command->footer("Examples:\n  underpass flows\n  underpass flows --json | jq '.flows | length'");

@@ -428,7 +428,8 @@ PortPlan begin_port(const Host& host, const Link& bridge, const Link& link, cons
     port.refusal = bridge.kind == "bridge" ? port_refusal(host, link) : device_refusal(host, link);
     port.below = below(host, bridge, link);
     const Link& device = host.links.at(port.below);
-    const auto failure = attach_failures.find(port.below);
+    // (The witness is at the port itself.)
+    const auto failure = attach_failures.find(attach_failures.contains(port.index) ? port.index : port.below);
     const bool failed = failure != attach_failures.end();
     if (port.refusal.empty() && failed && failure->second.hook == Hook::tc) port.refusal = failure->second.why;
     if (port.refusal.empty()) port.xdp_refusal = xdp_refusal(host, device);

@@ -16,8 +16,6 @@ namespace underpass {
 
 namespace {
 
-constexpr std::uint16_t kNewGeneration = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
-
 std::optional<Event> decode_traffic_control(const nlmsghdr* message) {
     const auto payload = payload_of<tcmsg>(message);
     if (!payload || payload->header.tcm_ifindex <= 0) return std::nullopt;  // a shared block names no device
@@ -46,7 +44,6 @@ std::optional<Event> decode_event(const nlmsghdr* message) {
         case RTM_DELRULE:
         case RTM_NEWNETCONF:
         case RTM_DELNETCONF: return RoutingChanged{};
-        case kNewGeneration: return RulesetChanged{};
         default: return std::nullopt;
     }
 }

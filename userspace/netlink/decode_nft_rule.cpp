@@ -28,7 +28,8 @@ constexpr std::uint16_t kNewRule = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE;
 constexpr std::uint16_t kNewSet = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET;
 
 constexpr std::uint32_t kTcpFlagsOffset = 13;
-constexpr std::uint8_t kFinSynRst = 0x07;     // no packet with one of these goes fast
+constexpr std::uint8_t kSteadyFlags =
+    0x17;  // FIN, SYN, RST, which no packet has that goes fast, and ACK, which each has
 constexpr std::uint32_t kMaxSegmentSize = 2;  // TCP option; on SYN packets alone
 
 // What the kernel did is asked of packets that have a state, so only what changes from one to the next is of interest.
@@ -142,7 +143,7 @@ std::optional<Info> info_of(const Extension& extension) {
 bool match_is_constant(const Extension& match) {
     if (match.name == "tcp") {
         const auto info = info_of<xt_tcp>(match);
-        return info && info->option == 0 && (info->flg_mask & ~kFinSynRst) == 0;
+        return info && info->option == 0 && (info->flg_mask & ~kSteadyFlags) == 0;
     }
     if (match.name == "conntrack") {
         const auto info = info_of<xt_conntrack_mtinfo3>(match);
@@ -165,7 +166,7 @@ public:
 
     // The next one's name in words if it is not the same for all packets; else empty.
     std::string take(std::string_view name, Bytes data) {
-        if (std::exchange(flags_, false)) return name == "bitwise" && keeps_only(data, kFinSynRst) ? "" : "TCP flags";
+        if (std::exchange(flags_, false)) return name == "bitwise" && keeps_only(data, kSteadyFlags) ? "" : "TCP flags";
         constexpr std::array<std::string_view, 12> kConstant = {"cmp",    "range",     "bitwise", "byteorder",
                                                                 "lookup", "immediate", "counter", "fib",
                                                                 "nat",    "masq",      "redir",   "reject"};
@@ -173,6 +174,7 @@ public:
         const Numbers numbers = numbers_of(data);
         if (name == "payload") {
             flags_ = loads_tcp_flags(numbers);
+            begins_ = begins_ || flags_;
             return flags_ || payload_is_constant(numbers, family_) ? "" : "a part of the packet that may differ";
         }
         if (name == "meta") return meta_is_constant(numbers) ? "" : key_text("meta", find(numbers, NFTA_META_KEY));
@@ -183,7 +185,7 @@ public:
             const auto type = find(numbers, NFTA_OBJREF_IMM_TYPE);
             return type == NFT_OBJECT_CT_HELPER || type == NFT_OBJECT_COUNTER ? "" : "a named object";
         }
-        if (name == "exthdr") return is_max_segment_size(numbers, data) ? "" : "an option of the packet";
+        if (name == "exthdr") return begins_ && is_max_segment_size(numbers, data) ? "" : "an option of the packet";
         if (name == "match") {
             const Extension match = extension_of(data, NFTA_MATCH_NAME, NFTA_MATCH_INFO);
             return match_is_constant(match) ? "" : "match " + match.name;
@@ -204,7 +206,8 @@ private:
     }
 
     std::uint8_t family_;
-    bool flags_ = false;  // the TCP flags were loaded, and are to be masked next
+    bool flags_ = false;   // the TCP flags were loaded, and are to be masked next
+    bool begins_ = false;  // the rule goes by them: what follows is of packets that begin a connection
 };
 
 std::string first_per_packet(std::uint8_t family, Bytes list) {

@@ -6,6 +6,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include <utility>
+
 #include "netlink/attribute.h"
 
 namespace underpass {
@@ -13,6 +15,9 @@ namespace underpass {
 namespace {
 
 constexpr std::uint16_t kNewChain = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN;
+constexpr std::uint16_t kNewElement = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM;
+constexpr std::uint16_t kDeletedElement = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM;
+constexpr std::uint16_t kNewGeneration = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
 constexpr std::uint16_t kNewFlowtable = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWFLOWTABLE;
 
 constexpr const char* kMalformed = "cannot be understood";
@@ -79,6 +84,18 @@ NftHook decode_flowtable(NftHook hook, Bytes attributes) {
 }
 
 }  // namespace
+
+std::optional<Event> NftTransaction::take(const nlmsghdr* message) {
+    switch (message->nlmsg_type) {
+        case kNewElement:
+        case kDeletedElement: elements_ = true; return std::nullopt;
+        case kNewGeneration: break;
+        default: others_ = true; return std::nullopt;
+    }
+    const bool elements_alone = std::exchange(elements_, false) && !others_;
+    others_ = false;
+    return elements_alone ? Event(RoutingChanged{}) : Event(RulesetChanged{});
+}
 
 std::optional<NftHook> decode_nft_hook(const nlmsghdr* message) {
     if (message->nlmsg_type != kNewChain && message->nlmsg_type != kNewFlowtable) return std::nullopt;

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "model/event.h"
+
 namespace underpass {
 
 struct NftHook {
@@ -26,6 +28,16 @@ struct NftHook {
     std::uint32_t rules = 0;
     std::vector<std::string> devices;  // of the netdev family, inet ingress and flowtables
     std::string unknown;               // what is not known here: "is on devices by a pattern"; empty: nothing
+};
+
+// Which event a transaction is, told message by message. It ends with its generation. One of nothing but set elements
+// changes what rules say of packets, and none of the rules.
+class NftTransaction {
+public:
+    std::optional<Event> take(const nlmsghdr* message);
+
+private:
+    bool elements_ = false, others_ = false;
 };
 
 // A chain that is no base chain (it has no hook) gives nothing.

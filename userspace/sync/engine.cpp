@@ -156,7 +156,15 @@ void Engine::judge_dump(bool entries_went) {
     redump_wait_ = std::min(2 * redump_wait_, kRedumpLast);
 }
 
+// Until they are read nothing goes fast: that may take a while, in which other events wait.
+void Engine::distrust_rules() {
+    programs_.heartbeat.distrust();
+    rules_distrusted_ = true;
+    mirror_.apply(RulesetChanged{});
+}
+
 void Engine::on_events() {
+    const std::uint64_t as_of = Heartbeat::now_ns();
     bool entries_went = false;
     const auto take = [&](const nlmsghdr* message) {
         const auto event = decode_event(message);
@@ -168,7 +176,16 @@ void Engine::on_events() {
     const auto take_driver = [this](const nlmsghdr* message) {
         if (const auto event = decode_netdev_event(message)) mirror_.apply(*event);
     };
-    if (filter_events_.drain(take) == Drained::overrun) mirror_.apply(RulesetChanged{});
+    const auto take_rules = [this](const nlmsghdr* message) {
+        const auto event = transaction_.take(message);
+        if (!event) return;
+        statistics_.events++;
+        if (std::holds_alternative<RulesetChanged>(*event))
+            distrust_rules();
+        else
+            mirror_.apply(*event);
+    };
+    if (filter_events_.drain(take_rules) == Drained::overrun) distrust_rules();
     const auto take_policy = [this](const nlmsghdr*) { mirror_.apply(RoutingChanged{}); };
     if (policy_events_ && policy_events_->drain(take_policy) == Drained::overrun) mirror_.apply(RoutingChanged{});
     if (driver_events_ && driver_events_->drain(take_driver) == Drained::overrun)
@@ -186,6 +203,7 @@ void Engine::on_events() {
         resync();
     else
         judge();
+    if (std::exchange(rules_distrusted_, false)) programs_.heartbeat.beat(as_of);
     prepare_connections();
 }
 
@@ -423,7 +441,7 @@ void Engine::on_tick(Clock::time_point now) {
     const QuickFacts facts = read_quick_facts();
     if (facts != quick_facts_) {
         quick_facts_ = facts;
-        mirror_.apply(RulesetChanged{});
+        distrust_rules();
     }
     const std::set<FdbKey> failed = reconciler_.take_failed_fdb();
     pending_.insert(failed.begin(), failed.end());

@@ -16,6 +16,7 @@
 #include "loader/attach.h"
 #include "loader/object.h"
 #include "model/rules.h"
+#include "netlink/decode_nftables.h"
 #include "netlink/netfilter.h"
 #include "netlink/socket.h"
 #include "sync/mirror.h"
@@ -88,6 +89,7 @@ private:
     void restore_distrusted();
     void audit(Clock::time_point now);
     void forget_idle_flows(Clock::time_point now);
+    void distrust_rules();
     void read_rules();
     void prepare_connections();
     void settle_connections(const std::vector<flow_key>& idle, Clock::time_point until);
@@ -110,6 +112,8 @@ private:
     bool judged_ = false;
     bool resync_due_ = false;
     bool dumped_ = false;  // what has happened since the dump began is still to be taken in
+    NftTransaction transaction_;
+    bool rules_distrusted_ = false;
     std::optional<Clock::time_point> redump_at_;
     std::chrono::milliseconds redump_wait_;
     AttachFailures failures_;
