@@ -115,7 +115,8 @@ TEST_F(Ruled, IsTheKernels) {
     expect_left(udp, datagram, {.translated = true}, REASON_ROUTE_CHANGED);
     IPv4 fragment = v4();
     fragment.fragment = 0x2000;
-    expect_left(udp, bridged(Ethernet{} / fragment / UDP{} / Payload{16}), {}, REASON_ROUTE_EXCEPTION);
+    expect_left(udp, bridged(Ethernet{} / fragment / UDP{} / Payload{16}), {}, REASON_IP_INVALID);
+    expect_left(udp, bridged(Ethernet{} / v4(1) / UDP{}), {}, REASON_ROUTE_EXCEPTION);
     expect_left(udp, bridged(Ethernet{} / v4() / UDP{} / PadTo{60}), {}, REASON_IP_INVALID);
     track({.status = IPS_CONFIRMED, .translated = false});
     expect_left(udp, datagram, {}, REASON_CONNECTION_NOT_READY);
