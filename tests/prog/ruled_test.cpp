@@ -61,12 +61,7 @@ protected:
         for (const On hook : {On::tc, On::xdp}) {
             SCOPED_TRACE(hook == On::xdp ? "XDP" : "TC");
             write(key, facts);
-            const Ran ran = loaded_->run(hook, in);
-            EXPECT_EQ(ran.action, hook == On::xdp ? int{XDP_PASS} : TC_ACT_UNSPEC);
-            EXPECT_EQ(difference(in, ran.frame), "");
-            Counted expected;
-            if (hook == On::tc) expected[{kInSlot, why}] = {1, in.size()};
-            EXPECT_EQ(text(loaded_->counted()), text(expected));
+            expect_passes(hook, in, why);
         }
     }
 };

@@ -87,6 +87,7 @@ Engine::Engine(const PinDirectory& pins, State state, const Programs::Sizes& siz
         if (!attached.xdp && xdp_is_attached(number(device))) attached.xdp = XdpMethod::single;
     if (!programs_.why_no_connections().empty())
         spdlog::info("programs cannot look connections up here: {}", programs_.why_no_connections());
+    quick_facts_ = read_quick_facts();
     resync();
     programs_.pin(pins_);
 }
