@@ -811,6 +811,13 @@ Expression mask_expression(std::uint8_t mask) {
             }};
 }
 
+Expression flags_expression(std::uint32_t operation, std::uint8_t flags) {
+    return {"cmp", [operation, flags](Message& m) {
+                m.be32(NFTA_CMP_OP, operation);
+                m.nest(NFTA_CMP_DATA, [flags](Message& value) { value.u8(NFTA_DATA_VALUE, flags); });
+            }};
+}
+
 Expression key_expression(const char* name, unsigned type, std::uint32_t key) {
     return {name, [type, key](Message& m) { m.be32(type, key); }};
 }
@@ -833,6 +840,10 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
     const auto nothing = [](Message&) {};
     constexpr std::uint32_t kNetwork = NFT_PAYLOAD_NETWORK_HEADER, kTransport = NFT_PAYLOAD_TRANSPORT_HEADER;
     constexpr const char* kPart = "a part of the packet that may differ";
+    constexpr const char* kOption = "an option of the packet";
+    const Expression flags = payload_expression(kTransport, 13, 1);
+    const Expression size = {"exthdr",
+                             [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }};
     xt_tcp syn{}, ack{};
     syn.flg_mask = 0x06;
     ack.flg_mask = 0x18;
@@ -880,17 +891,15 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_INET, {key_expression("objref", NFTA_OBJREF_SET_SREG, 1)}, "a named object"},
         {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_TCPMSS)}, ""},
         {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_CLASSID)}, "rt"},
-        {NFPROTO_INET,
-         {payload_expression(kTransport, 13, 1),
-          mask_expression(0x06),
-          {"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
-         ""},
-        {NFPROTO_INET,
-         {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
-         "an option of the packet"},
+        {NFPROTO_INET, {flags, mask_expression(0x06), flags_expression(NFT_CMP_EQ, 0x02), size}, ""},
+        {NFPROTO_INET, {flags, mask_expression(0x02), flags_expression(NFT_CMP_NEQ, 0), size}, ""},
+        {NFPROTO_INET, {flags, mask_expression(0x12), flags_expression(NFT_CMP_NEQ, 0), size}, kOption},
+        {NFPROTO_INET, {flags, mask_expression(0x10), flags_expression(NFT_CMP_EQ, 0x10), size}, kOption},
+        {NFPROTO_INET, {flags, mask_expression(0x06), size}, kOption},
+        {NFPROTO_INET, {size}, kOption},
         {NFPROTO_INET,
          {{"exthdr", [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 8).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }}},
-         "an option of the packet"},
+         kOption},
         {NFPROTO_IPV4, {extension_expression("match", "addrtype", 0)}, ""},
         {NFPROTO_IPV4, {extension_expression("match", "tcp", syn)}, ""},
         {NFPROTO_IPV4, {extension_expression("match", "tcp", ack)}, "match tcp"},

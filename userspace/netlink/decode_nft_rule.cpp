@@ -28,8 +28,9 @@ constexpr std::uint16_t kNewRule = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE;
 constexpr std::uint16_t kNewSet = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSET;
 
 constexpr std::uint32_t kTcpFlagsOffset = 13;
-constexpr std::uint8_t kSteadyFlags =
-    0x17;  // FIN, SYN, RST, which no packet has that goes fast, and ACK, which each has
+constexpr std::uint8_t kSyn = 0x02;
+// FIN, SYN, RST, which no packet has that goes fast, and ACK, which each has.
+constexpr std::uint8_t kSteadyFlags = 0x17;
 constexpr std::uint32_t kMaxSegmentSize = 2;  // TCP option; on SYN packets alone
 
 // What the kernel did is asked of packets that have a state, so only what changes from one to the next is of interest.
@@ -93,18 +94,26 @@ bool loads_tcp_flags(const Numbers& numbers) {
            find(numbers, NFTA_PAYLOAD_OFFSET) == kTcpFlagsOffset && find(numbers, NFTA_PAYLOAD_LEN) == 1;
 }
 
-// A bitwise expression that leaves of one byte only those flags.
-bool keeps_only(Bytes data, std::uint8_t flags) {
-    bool only = false;
+// What an expression's attribute has for one byte, such as the mask of a bitwise one.
+std::optional<std::uint8_t> byte_of(Bytes data, std::uint16_t type) {
+    std::optional<std::uint8_t> byte;
     for_each_attribute(data, [&](const Attribute& attribute) {
-        if (attribute.type != NFTA_BITWISE_MASK) return true;
+        if (attribute.type != type) return true;
         return for_each_attribute(attribute.payload, [&](const Attribute& value) {
-            only = value.type == NFTA_DATA_VALUE && value.payload.size() == 1 &&
-                   (std::to_integer<std::uint8_t>(value.payload[0]) & ~flags) == 0;
+            if (value.type == NFTA_DATA_VALUE && value.payload.size() == 1)
+                byte = std::to_integer<std::uint8_t>(value.payload[0]);
             return true;
         });
     });
-    return only;
+    return byte;
+}
+
+// A comparison of TCP flags, of which `mask` is left, that only packets with SYN pass.
+bool wants_syn(std::uint8_t mask, const Numbers& numbers, Bytes data) {
+    const auto operation = find(numbers, NFTA_CMP_OP);
+    const auto flags = byte_of(data, NFTA_CMP_DATA);
+    if (operation == NFT_CMP_EQ) return flags && (*flags & kSyn) != 0;
+    return operation == NFT_CMP_NEQ && flags == 0 && mask == kSyn;
 }
 
 bool is_max_segment_size(const Numbers& numbers, Bytes data) {
@@ -166,15 +175,19 @@ public:
 
     // The next one's name in words if it is not the same for all packets; else empty.
     std::string take(std::string_view name, Bytes data) {
-        if (std::exchange(flags_, false)) return name == "bitwise" && keeps_only(data, kSteadyFlags) ? "" : "TCP flags";
+        if (std::exchange(flags_, false)) {
+            mask_ = name == "bitwise" ? byte_of(data, NFTA_BITWISE_MASK) : std::nullopt;
+            return mask_ && (*mask_ & ~kSteadyFlags) == 0 ? "" : "TCP flags";
+        }
+        const Numbers numbers = numbers_of(data);
+        const auto mask = std::exchange(mask_, std::nullopt);
+        if (mask && name == "cmp") begins_ = begins_ || wants_syn(*mask, numbers, data);
         constexpr std::array<std::string_view, 12> kConstant = {"cmp",    "range",     "bitwise", "byteorder",
                                                                 "lookup", "immediate", "counter", "fib",
                                                                 "nat",    "masq",      "redir",   "reject"};
         if (std::ranges::find(kConstant, name) != kConstant.end()) return {};
-        const Numbers numbers = numbers_of(data);
         if (name == "payload") {
             flags_ = loads_tcp_flags(numbers);
-            begins_ = begins_ || flags_;
             return flags_ || payload_is_constant(numbers, family_) ? "" : "a part of the packet that may differ";
         }
         if (name == "meta") return meta_is_constant(numbers) ? "" : key_text("meta", find(numbers, NFTA_META_KEY));
@@ -206,8 +219,9 @@ private:
     }
 
     std::uint8_t family_;
-    bool flags_ = false;   // the TCP flags were loaded, and are to be masked next
-    bool begins_ = false;  // the rule goes by them: what follows is of packets that begin a connection
+    bool flags_ = false;                // the TCP flags were loaded, and are to be masked next
+    std::optional<std::uint8_t> mask_;  // ... were masked, and may be compared next
+    bool begins_ = false;               // what follows is of packets that begin a connection
 };
 
 std::string first_per_packet(std::uint8_t family, Bytes list) {
