@@ -11,6 +11,7 @@
 #include "maps/device.h"
 #include "maps/fdb.h"
 #include "maps/flow.h"
+#include "maps/tunnel.h"
 #include "maps/vlan.h"
 
 /* The heartbeat: whether the other maps may be believed. */
@@ -103,5 +104,23 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, REQUESTS_SIZE);
 } requests SEC(".maps");
+
+/* {VNI, UDP port, family} -> slot of the VXLAN device. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TUNNELS_SIZE);
+	__type(key, struct tunnel_key);
+	__type(value, __u32);
+} tunnels SEC(".maps");
+
+/* {VXLAN device, 0, MAC} -> VTEP. As many as the FDB has. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FDB_DEFAULT_SIZE);
+	__type(key, struct fdb_key);
+	__type(value, struct vtep);
+} vteps SEC(".maps");
 
 #endif

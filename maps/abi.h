@@ -21,7 +21,7 @@
 #endif
 
 enum underpass_limits {
-	UNDERPASS_ABI = 5,
+	UNDERPASS_ABI = 6,
 	DEVICE_SLOTS = 4096,        /* devices known at once; slot 0 means "none" */
 	DEVICE_INDEX_SIZE = 65536,  /* a power of two: an ifindex is found at ifindex % DEVICE_INDEX_SIZE */
 	FDB_DEFAULT_SIZE = 131072,  /* entries; the daemon may set another size before the maps are made */
@@ -29,6 +29,7 @@ enum underpass_limits {
 	VLAN_COUNTERS_SIZE = 8192,  /* pairs of a port and a VID that are counted */
 	FLOWS_DEFAULT_SIZE = 65536, /* flows; the daemon may set another size before the maps are made */
 	REQUESTS_SIZE = 65536,      /* bytes */
+	TUNNELS_SIZE = 4096,        /* VXLAN devices */
 	ETH_ADDR_LEN = 6,
 };
 
@@ -44,6 +45,8 @@ enum underpass_limits {
 #define MAP_VLAN_COUNTERS "vlan_counters"
 #define MAP_FLOWS "flows"
 #define MAP_REQUESTS "requests"
+#define MAP_TUNNELS "tunnels"
+#define MAP_VTEPS "vteps"
 
 #define PROGRAM_XDP "underpass_xdp"
 #define PROGRAM_TC "underpass_tc"

@@ -28,6 +28,12 @@ enum device_flags {
 	DEVICE_ROUTED = 1 << 12,      /* frames to `mac` that come in by it may be routed; of a bridge: by its ports */
 	DEVICE_BRIDGE = 1 << 13,      /* a bridge: what is routed out of it goes by its FDB */
 	DEVICE_RULED = 1 << 14,       /* br_netfilter shows rules what goes from it to another port of its bridge */
+	DEVICE_UNDERLAY = 1 << 15,    /* VXLAN packets may be taken from their tunnel as they come in, and leave here */
+	DEVICE_VXLAN = 1 << 16,       /* a VXLAN device: frames come in by it through a tunnel */
+	DEVICE_ENCAP = 1 << 17,       /* ... and frames for it may be put into the tunnel */
+	DEVICE_VTEP_LEARNS = 1 << 18, /* ... and it learns behind which VTEP a source is */
+	DEVICE_OUTER_IPV6 = 1 << 19,  /* ... and the tunnel is IPv6 */
+	DEVICE_OUTER_UNSUMMED = 1 << 20, /* ... which takes packets without a UDP checksum (IPv4 ones always do) */
 };
 
 struct device {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Flows that the kernel routes, or bridges past rules, and how it was seen to do so.
+/* Flows that the kernel routes, bridges past rules, or takes into or out of a tunnel, and how it was seen to do so.
  *
  * Nothing here says where a flow ought to go. Its first frame, and one per FLOW_PULSE_NS, passes to the kernel; a
  * program at the egress of every routed device sees it come out and writes down by which device and with which
@@ -23,6 +23,12 @@
 /* A flow of which no frame came for this long is forgotten by the daemon. */
 #define FLOW_FORGET_NS 5000000000ULL
 
+enum flow_kind {
+	FLOW_ROUTED = 0, /* or bridged past rules */
+	FLOW_DECAP = 1,  /* VXLAN packets from one VTEP: `ifindex` is the VXLAN device, the rest of the outer headers */
+	FLOW_ENCAP = 2,  /* frames that leave by a VXLAN device, `ifindex`: the rest as they do so */
+};
+
 /* As the frame comes in. Ports are 0 where the protocol has none; of an ICMP echo: its identifier and its type. */
 struct flow_key {
 	__be32 source[4]; /* IPv4: in the first */
@@ -33,7 +39,7 @@ struct flow_key {
 	__u8 protocol;
 	__u8 family; /* AF_INET or AF_INET6 */
 	__u8 tos;    /* IPv4 TOS or IPv6 traffic class, without ECN */
-	__u8 reserved;
+	__u8 kind;   /* enum flow_kind */
 };
 UNDERPASS_SIZE(struct flow_key, 44);
 UNDERPASS_KEY(struct flow_key);
@@ -50,23 +56,38 @@ struct flow_ends {
 	__u32 flags; /* enum flow_flags */
 };
 
+/* The rest of the headers around a frame in a tunnel, as the kernel was seen to set them. */
+struct flow_outer {
+	__be32 vni;   /* as in the VXLAN header: in the upper 24 bits */
+	__be32 label; /* IPv6 flow label, in the lower 20 bits */
+	__u8 ttl;
+	__u8 tos;           /* without ECN */
+	__u8 dont_fragment; /* IPv4 */
+	__u8 summed;        /* has a UDP checksum */
+	__u32 reserved;
+};
+UNDERPASS_SIZE(struct flow_outer, 16);
+
 struct flow {
 	__u64 asked_ns;   /* CLOCK_MONOTONIC_COARSE of the frame that was passed to see the kernel route it */
 	__u64 checked_ns; /* ... of the last look at the route and the neighbour */
 	__u32 generation; /* control.generation at asked_ns */
 	__u32 asked;      /* frames that were passed to the kernel since, that one included */
 	__u32 answered;   /* frames that were seen to leave since */
-	__u32 egress; /* ifindex of the device that they left by; routed: a bridge, not its port; 0: none seen yet */
-	__u32 mtu;    /* of the route */
+	/* ifindex of the device that they left by; routed: a bridge, not its port; 0: none seen yet. FLOW_DECAP: of the
+	 * device that they come in by. */
+	__u32 egress;
+	__u32 mtu; /* of the route */
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];
 	__u64 packets; /* that went without the kernel; not exact where several CPUs count */
 	__u64 bytes;
-	__u64 begun_ns;       /* of its first frame */
-	__u64 unready_ns;     /* of the last look that found its connection not ready */
-	struct flow_ends out; /* as it leaves */
+	__u64 begun_ns;          /* of its first frame */
+	__u64 unready_ns;        /* of the last look that found its connection not ready */
+	struct flow_ends out;    /* as it leaves; FLOW_ENCAP: the outer ends */
+	struct flow_outer outer; /* FLOW_ENCAP */
 };
-UNDERPASS_SIZE(struct flow, 120);
+UNDERPASS_SIZE(struct flow, 136);
 
 /* What a program asks the daemon for, in the map of requests: that conntrack takes the TCP connection of this tuple to
  * be right whatever its windows are (IP_CT_TCP_FLAG_BE_LIBERAL), since it will not see all of its packets. Once the

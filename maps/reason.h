@@ -57,7 +57,14 @@
 	X(CONNECTION_BEGINS_OR_ENDS, "connection-begins-or-ends",                                                      \
 	  "begins or ends a TCP connection (SYN, FIN, RST): conntrack has to see it")                                  \
 	X(BRIDGED_FLOW, "bridged-flow",                                                                                \
-	  "went straight to the port of its destination, and is of a flow that the kernel's rules accepted")
+	  "went straight to the port of its destination, and is of a flow that the kernel's rules accepted")           \
+	X(DECAPSULATED, "decapsulated", "was taken out of its tunnel, straight to the port or device of its next hop") \
+	X(ENCAPSULATED, "encapsulated", "was put into a tunnel, straight to the device that its packets leave by")     \
+	X(TUNNEL_EXCEPTION, "tunnel-exception",                                                                        \
+	  "came through a tunnel, and is not plain there: options, fragments, flags, or a checksum that is wrong")     \
+	X(VTEP_UNKNOWN, "vtep-unknown",                                                                                \
+	  "the tunnel's FDB has its source or its destination behind no VTEP yet, or not for certain")                 \
+	X(VTEP_MOVED, "vtep-moved", "its source or its destination was just seen behind another VTEP")
 
 enum reason {
 #define X(symbol, name, sentence) REASON_##symbol,
@@ -70,7 +77,8 @@ enum reason {
 static inline int reason_is_fast(__u32 reason)
 {
 	return reason == REASON_FORWARDED || reason == REASON_ROUTED || reason == REASON_ROUTED_CONNECTION ||
-	       reason == REASON_TRANSLATED || reason == REASON_BRIDGED_FLOW;
+	       reason == REASON_TRANSLATED || reason == REASON_BRIDGED_FLOW || reason == REASON_DECAPSULATED ||
+	       reason == REASON_ENCAPSULATED;
 }
 
 #endif
