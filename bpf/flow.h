@@ -82,4 +82,29 @@ static __always_inline bool flow_of_ipv6(ctx_t *ctx, __u32 offset, const struct 
 	return flow_ports(ctx, offset + sizeof(*ip), key);
 }
 
+/* On no stack, which has no room for one. */
+const struct flow blank_flow = {};
+
+/* Null: a full map has no more flows that go fast. */
+static __always_inline struct flow *flow_begin(const struct flow_key *key, __u64 now_ns)
+{
+	struct flow *flow;
+
+	bpf_map_update_elem(&flows, key, &blank_flow, BPF_NOEXIST);
+	flow = bpf_map_lookup_elem(&flows, key);
+	if (flow)
+		flow->begun_ns = now_ns;
+	return flow;
+}
+
+/* From now on it has to be seen how the kernel takes its frames, of which `frames` are on their way. */
+static __always_inline void flow_ask(struct flow *flow, __u64 now_ns, __u32 generation, __u32 frames)
+{
+	flow->asked = frames;
+	flow->answered = 0;
+	flow->checked_ns = 0;
+	flow->generation = generation;
+	flow->asked_ns = now_ns;
+}
+
 #endif

@@ -38,11 +38,20 @@ bool same_shape(int fd, const bpf_map* wanted) {
            info.max_entries == bpf_map__max_entries(wanted);
 }
 
+// Those that the programs share and that outlive them; their own constants are none of them.
+std::vector<bpf_map*> shared_maps(const bpf_object* object) {
+    std::vector<bpf_map*> maps;
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        if (!bpf_map__is_internal(map)) maps.push_back(map);
+    }
+    return maps;
+}
+
 // The pinned maps by name if all that `object` needs are there, of its shape and of our ABI; else none.
 std::map<std::string, Fd> adoptable(const PinDirectory& pins, const bpf_object* object) {
     std::map<std::string, Fd> found;
-    const bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, object) {
+    for (const bpf_map* map : shared_maps(object)) {
         auto fd = pins.open(bpf_map__name(map));
         if (!fd || !same_shape(fd->get(), map)) return {};
         found.emplace(bpf_map__name(map), std::move(*fd));
@@ -169,7 +178,8 @@ BpfObject load_tc(const PinDirectory& pins, const Programs::Sizes& sizes, bool w
     std::size_t size = 0;
     const void* bytes = with_conntrack ? tc_ingress_conntrack__elf_bytes(&size) : tc_ingress__elf_bytes(&size);
     BpfObject tc = open_elf(bytes, size, "underpass_tc");
-    for (const auto& [map, entries] : {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows)})
+    for (const auto& [map, entries] :
+         {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_VTEPS, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows)})
         if (const int code = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries); code != 0)
             throw_errno(code, std::string("set the size of the map ") + map);
     const auto maps = adoptable(pins, tc.get());
@@ -204,8 +214,7 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
 }
 
 void Programs::pin(const PinDirectory& pins) const {
-    const bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, tc_.get()) pins.pin(bpf_map__fd(map), bpf_map__name(map));
+    for (const bpf_map* map : shared_maps(tc_.get())) pins.pin(bpf_map__fd(map), bpf_map__name(map));
 }
 
 int Programs::tc_fd() const {
@@ -221,8 +230,7 @@ BpfObject Programs::open_xdp() const {
     const void* bytes =
         xdp_finds_connections_ ? xdp_ingress_conntrack__elf_bytes(&size) : xdp_ingress__elf_bytes(&size);
     BpfObject xdp = open_elf(bytes, size, "underpass_xdp");
-    bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, xdp.get()) {
+    for (bpf_map* map : shared_maps(xdp.get())) {
         if (const int result = bpf_map__reuse_fd(map, map_fd(tc_.get(), bpf_map__name(map))); result != 0)
             throw_errno(result, std::string("share the map ") + bpf_map__name(map));
     }

@@ -85,19 +85,10 @@ static __always_inline enum verdict ask(struct packet *pkt, struct flow_key *key
 {
 	if (!CTX_LAST_HOOK || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS)
 		return pass(pkt, REASON_FLOW_ASKED);
-	if (!flow) {
-		struct flow fresh = {
-		    .asked_ns = pkt->now_ns, .begun_ns = pkt->now_ns, .generation = now->generation, .asked = 1};
-
-		/* A full map has no more flows that go fast. */
-		bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST);
-		return pass(pkt, REASON_FLOW_ASKED);
-	}
-	flow->asked = 1;
-	flow->answered = 0;
-	flow->checked_ns = 0;
-	flow->generation = now->generation;
-	flow->asked_ns = pkt->now_ns;
+	if (!flow)
+		flow = flow_begin(key, pkt->now_ns);
+	if (flow)
+		flow_ask(flow, pkt->now_ns, now->generation, 1);
 	return pass(pkt, REASON_FLOW_ASKED);
 }
 
