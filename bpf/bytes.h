@@ -5,8 +5,10 @@
 #define UNDERPASS_BPF_BYTES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
 /* Copies `len` bytes (known at compile time) from `offset` on, which is less than 256. False if the frame does not have
@@ -25,6 +27,36 @@ static __always_inline bool load_bytes(ctx_t *ctx, __u32 offset, void *to, __u32
 		return !ctx_load_bytes(ctx, offset, to, len);
 	__builtin_memcpy(to, from, len);
 	return true;
+}
+
+enum { SUMMED_PARTS = 32 };
+
+/* The Internet checksum's sum, not folded, of `len` bytes from `offset` on. Less than zero: the frame does not have
+ * them, or they are more than 16 KiB. A global function, see connection_is_ready. */
+__noinline __s64 sum_of_bytes(ctx_t *ctx, __u32 offset, __u32 len)
+{
+	__u32 zero = 0;
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
+	__s64 sum = 0;
+	__u8 *bytes;
+
+	if (!room)
+		return -1;
+	bytes = room->bytes;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SUMMED_PARTS && len; i++) {
+		__u32 part = len < SCRATCH_LEN ? len : SCRATCH_LEN;
+
+		/* What is behind the last byte counts as zero. */
+		if (part < SCRATCH_LEN)
+			*(__u32 *)(bytes + (part & (SCRATCH_LEN - 4))) = 0;
+		if (ctx_load_bytes(ctx, offset, bytes, part))
+			return -1;
+		sum = bpf_csum_diff(NULL, 0, (void *)bytes, (part + 3) & ~3U, sum);
+		offset += part;
+		len -= part;
+	}
+	return len ? -1 : (__u32)sum;
 }
 
 #endif

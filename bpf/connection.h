@@ -35,12 +35,9 @@ static __always_inline bool is_tracked(const struct control *now, const struct f
 	return now->flags & (key->family == FLOW_AF_INET ? CONTROL_TRACKED_IPV4 : CONTROL_TRACKED_IPV6);
 }
 
-static __always_inline bool same_words(const __be32 *a, const __be32 *b)
-{
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
-}
-
 #ifdef WITH_CONNTRACK
+
+#include "bpf/skb.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -69,10 +66,6 @@ struct ip_ct_tcp_state {
 struct ip_ct_tcp {
 	struct ip_ct_tcp_state seen[2];
 	__u8 state;
-};
-
-struct sk_buff {
-	unsigned long _nfct;
 };
 
 struct nf_conn {

@@ -4,6 +4,7 @@
 #define UNDERPASS_BPF_CSUM_H
 
 #include <stdbool.h>
+#include <linux/in.h>
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
 
@@ -38,6 +39,30 @@ static __always_inline __u16 csum_of_changed(__u16 check, __u32 from, __u32 to)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
+}
+
+static __always_inline __u16 csum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static __always_inline __u64 csum_of_words(const __be32 *words, __u32 count)
+{
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i < count; i++)
+		sum += words[i];
+	return sum;
+}
+
+/* Of the pseudo header of a UDP packet of `len` bytes with its header, not folded. IPv4 addresses are in the first
+ * word, zero behind it, so both families sum alike (RFC 8200, 8.1). */
+static __always_inline __u64 csum_of_pseudo_header(const __be32 *source, const __be32 *destination, __u32 len)
+{
+	return csum_of_words(source, 4) + csum_of_words(destination, 4) + bpf_htonl(len) + bpf_htonl(IPPROTO_UDP);
 }
 
 #endif

@@ -21,6 +21,7 @@ enum {
 	ICMPV4_ECHO_REQUEST = 8,
 	IP_FRAGMENT = 0x3fff, /* more follow, or an offset */
 	TOS_ECN = 0x03,
+	TOS_ECT_0 = 0x02,
 };
 
 /* Ports, or what stands for them; false: not of a kind that flows are made of (an ICMP error, a cut header). */
@@ -80,6 +81,39 @@ static __always_inline bool flow_of_ipv6(ctx_t *ctx, __u32 offset, const struct 
 	key->protocol = ip->nexthdr;
 	key->tos = (ip->priority << 4 | ip->flow_lbl[0] >> 4) & ~TOS_ECN;
 	return flow_ports(ctx, offset + sizeof(*ip), key);
+}
+
+enum {
+	FLOW_FOUND = 1 << 2, /* and the packet's ECN below it */
+};
+
+/* The flow of the packet at `offset`, whose EtherType is `protocol`; 0: none. A global function: the verifier goes
+ * through it once, not once for every way that leads here. */
+__noinline int flow_of_packet(ctx_t *ctx, struct flow_key *key, __u32 offset, __u32 protocol)
+{
+	if (!key)
+		return 0;
+	if (protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv4(ctx, offset, &ip, key))
+			return 0;
+		return FLOW_FOUND | (ip.tos & TOS_ECN);
+	}
+	if (protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv6(ctx, offset, &ip, key))
+			return 0;
+		return FLOW_FOUND | (ip.flow_lbl[0] >> 4 & TOS_ECN);
+	}
+	return 0;
+}
+
+/* Two addresses: of IPv4 the first word is one. */
+static __always_inline bool same_words(const __be32 *a, const __be32 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
 }
 
 /* On no stack, which has no room for one. */

@@ -4,6 +4,7 @@
 #define UNDERPASS_BPF_MAP_DEFS_H
 
 #include <linux/bpf.h>
+#include <linux/udp.h>
 #include <bpf/bpf_helpers.h>
 
 #include "maps/control.h"
@@ -122,5 +123,46 @@ struct {
 	__type(key, struct fdb_key);
 	__type(value, struct vtep);
 } vteps SEC(".maps");
+
+enum { SCRATCH_LEN = 512 }; /* as much as bpf_csum_diff takes on every kernel */
+
+struct scratch {
+	__u8 bytes[SCRATCH_LEN + 8]; /* the verifier cannot round a length up */
+	struct flow_key key; /* FLOW_ROUTED */
+	struct tunnel_way {
+		struct flow_key key; /* FLOW_ENCAP */
+		__u64 now_ns;
+		__u32 len;       /* of the frame as it goes into the tunnel */
+		__u32 ecn;       /* of its packet */
+		__u32 ipv6;      /* outer headers */
+		__u32 overtakes;
+		__u32 egress;    /* found: the device below */
+		__u32 unchecked; /* ... and route and neighbour are to be looked up */
+		__u64 sum;       /* of the outer pseudo header, if there is to be a checksum */
+		__u32 summed;
+		__u8 mac[ETH_ADDR_LEN]; /* where it goes */
+		__u8 reserved[6];
+	} way;
+	struct outer_packet {
+		struct flow_key key;
+		struct tunnel_header {
+			struct udphdr udp;
+			struct vxlan_header {
+				__be32 flags;
+				__be32 vni;
+			} vxlan;
+		} header;
+		__u32 offset; /* of `header` */
+		__u32 ecn;
+	} outer;
+};
+
+/* Room for bytes of one frame, which the stack does not have. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
 
 #endif

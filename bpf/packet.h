@@ -8,6 +8,8 @@
 #define UNDERPASS_BPF_PACKET_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stddef.h>
 
 #include "maps/device.h"
 #include "maps/fdb.h"
@@ -16,6 +18,9 @@
 
 /* Longer than a softirq keeps what it has queued. */
 #define OVERTAKING_NS 50000000ULL
+
+/* Bytes around a frame in a tunnel: Ethernet, IP, UDP, VXLAN. */
+enum { VXLAN_OUTER_IPV4 = 14 + 20 + 8 + 8, VXLAN_OUTER_IPV6 = 14 + 40 + 8 + 8 };
 
 enum verdict {
 	CONTINUE, /* the next stage decides */
@@ -26,45 +31,65 @@ enum verdict {
 
 struct packet {
 	struct device *ingress;
-	__u32 ingress_slot;
 	struct fdb_entry *from; /* the source's */
 	struct device *egress;
-	__u32 egress_slot;
-	bool egress_peer; /* deliver to the veth's other end, not through its transmit path */
+	struct flow *flow;   /* of a frame that is routed, or that rules see, and that the kernel was asked about */
+	struct flow *tunnel; /* FLOW_DECAP of the tunnel that it came through */
 
+	__u64 now_ns; /* CLOCK_MONOTONIC_COARSE */
+	__u32 ingress_slot;
+	__u32 egress_slot;
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];
-	__be16 protocol; /* EtherType behind the outer VLAN tag, if there is one */
-	bool tagged;     /* carries a VLAN tag, in its bytes or beside them, as the bridge gets it */
-	bool own_tag;    /* ... that a VLAN-aware bridge goes by */
-	__be16 tag_protocol;
-	__u16 tci; /* of the outer tag: PCP, DEI and VID, in host order */
-	__u32 network_offset;
-	__u32 len; /* bytes, see ctx_len */
-
-	__u32 bridge;  /* ifindex: that it is in, or is routed out of; 0: none */
-	__u16 vid;     /* of the FDB that it is looked up in: 0 without VLAN filtering */
-	__u8 rights;   /* enum vlan_rights: of the ingress port in that VLAN */
-	__u16 out_vid; /* the same of the FDB that its destination is looked up in */
-	bool strip;    /* leaves without the outer tag that it came in with */
-	bool push;     /* ... and with another */
-	__be16 push_protocol;
-	__u16 push_tci;
-	bool rewritten; /* not what came in any more: the kernel cannot have it */
-
-	struct flow *flow; /* of a frame that is routed, or that rules see, and that the kernel was asked about */
-	bool routed;       /* for the router; where it leaves, the MACs above are the next hop's and the router's */
-	bool connection;   /* ... one that conntrack has */
-	bool translated;   /* ... with the addresses and ports of flow->out */
-	__u8 transport;    /* IP protocol */
-	__u32 hop;         /* the four bytes with the TTL, or the hop limit, as they are to be */
-	__u32 trim;        /* bytes behind the packet, which a router does not send on */
-	__u8 tos;          /* IPv4 TOS or IPv6 traffic class, without ECN */
-
-	__u64 now_ns;   /* CLOCK_MONOTONIC_COARSE */
-	bool overtakes; /* a frame of this source may still be on the kernel's way: stay behind it */
 	enum reason reason;
-};
+
+	/* From here on what may be as it was at the beginning, see packet_forget. */
+	__u32 underlay_slot; /* of the device that it came in by, in a tunnel; 0: in none */
+	__u32 base;          /* where it begins: behind the outer headers, as long as it has them */
+	__u32 network_offset;
+	__u32 len;           /* bytes, see ctx_len; from the outer headers on */
+	__u32 bridge;        /* ifindex: that it is in, or is routed out of; 0: none */
+	__u32 hop;           /* the four bytes with the TTL, or the hop limit, as they are to be */
+	__u32 trim;          /* bytes behind the packet, which a router does not send on */
+	__be16 protocol;     /* EtherType behind the outer VLAN tag, if there is one */
+	__be16 tag_protocol; /* of the outer tag */
+	__u16 tci;           /* ... its PCP, DEI and VID, in host order */
+	__u16 vid;           /* of the FDB that it is looked up in: 0 without VLAN filtering */
+	__u16 out_vid;       /* the same of the FDB that its destination is looked up in */
+	__u16 push_tci;
+	__be16 push_protocol;
+	__u8 rights;      /* enum vlan_rights: of the ingress port in that VLAN */
+	__u8 transport;   /* IP protocol */
+	__u8 tos;         /* IPv4 TOS or IPv6 traffic class, without ECN */
+	bool tagged;      /* carries a VLAN tag, in its bytes or beside them, as the bridge gets it */
+	bool own_tag;     /* ... that a VLAN-aware bridge goes by */
+	bool strip;       /* leaves without the outer tag that it came in with */
+	bool push;        /* ... and with another */
+	bool egress_peer; /* deliver to the veth's other end, not through its transmit path */
+	bool rewritten;   /* not what came in any more: the kernel cannot have it */
+	bool routed;      /* for the router; where it leaves, the MACs above are the next hop's and the router's */
+	bool connection;  /* ... one that conntrack has */
+	bool translated;  /* ... with the addresses and ports of flow->out */
+	bool encap;       /* to be put into the tunnel that the scratch says */
+	bool overtakes;   /* a frame of this source may still be on the kernel's way: stay behind it */
+} __attribute__((aligned(8)));
+
+/* Makes the verifier forget which facts are still as they were at the beginning: it would go through the rest of the
+ * program once for each combination of facts that were found and that were not. `nothing` is zero, which it must not
+ * know. */
+static __always_inline void packet_forget(struct packet *pkt, __u64 nothing)
+{
+	__u64 *words = (void *)pkt;
+
+	for (__u32 i = offsetof(struct packet, underlay_slot) / 8; i < sizeof(*pkt) / 8; i++)
+		words[i] += nothing;
+}
+
+/* That it is sent on as. */
+static __always_inline __u32 frame_len(const struct packet *pkt)
+{
+	return pkt->len - pkt->base;
+}
 
 static __always_inline bool same_address(const __u8 *a, const __u8 *b)
 {

@@ -7,7 +7,9 @@
 
 #include "bpf/stages/admit.h"
 #include "bpf/stages/bridge.h"
+#include "bpf/stages/decap.h"
 #include "bpf/stages/emit.h"
+#include "bpf/stages/encap.h"
 #include "bpf/stages/fresh.h"
 #include "bpf/stages/ingress.h"
 #include "bpf/stages/netfilter.h"
@@ -30,6 +32,8 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 	if (verdict == CONTINUE)
 		verdict = upper(pkt);
 	if (verdict == CONTINUE)
+		verdict = decap(ctx, pkt);
+	if (verdict == CONTINUE)
 		verdict = vlan(pkt);
 	if (verdict == CONTINUE)
 		verdict = source(pkt);
@@ -41,6 +45,7 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 		verdict = netfilter(ctx, pkt);
 	if (verdict == CONTINUE)
 		verdict = pulse(pkt);
+	packet_forget(pkt, ctx_nothing(ctx));
 	if (verdict == CONTINUE)
 		verdict = unicast(ctx, pkt);
 	if (verdict == CONTINUE)
@@ -49,6 +54,8 @@ static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 		verdict = bridge(pkt);
 	if (verdict == CONTINUE)
 		verdict = tag(ctx, pkt);
+	if (verdict == CONTINUE)
+		verdict = encap(ctx, pkt);
 	if (verdict == CONTINUE)
 		verdict = rewrite(ctx, pkt);
 	return verdict == CONTINUE ? FORWARD : verdict;

@@ -8,6 +8,7 @@
 SEC("tc")
 int underpass_tc(struct __sk_buff *ctx)
 {
+	witness_ingress(ctx);
 	return pipeline(ctx);
 }
 
@@ -16,8 +17,8 @@ int underpass_see(struct __sk_buff *ctx)
 {
 	if (ctx->tc_index == CTX_FLOW_MARK)
 		ctx->tc_index = 0;
-	else if (ctx->ingress_ifindex)
-		witness(ctx);
+	else
+		witness_egress(ctx);
 	return ctx_pass();
 }
 

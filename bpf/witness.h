@@ -14,21 +14,7 @@
 #include "bpf/device.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
-
-static __always_inline bool flow_of_frame(ctx_t *ctx, struct flow_key *key)
-{
-	if (ctx->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr ip;
-
-		return load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) && flow_of_ipv4(ctx, ETH_HLEN, &ip, key);
-	}
-	if (ctx->protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr ip;
-
-		return load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) && flow_of_ipv6(ctx, ETH_HLEN, &ip, key);
-	}
-	return false;
-}
+#include "bpf/tunnel.h"
 
 static __always_inline bool same_ends(const struct flow_ends *a, const struct flow_ends *b)
 {
@@ -60,7 +46,157 @@ static __always_inline bool was_seen(const ctx_t *ctx)
 	return !in || in->bridge != out->bridge || (in->flags & DEVICE_BRIDGE);
 }
 
-static __always_inline void witness(ctx_t *ctx)
+#ifdef WITH_CONNTRACK
+
+/* Of a frame that begins at `base`, without a tag. */
+static __always_inline bool flow_of_inner(ctx_t *ctx, __u32 base, struct flow_key *key)
+{
+	struct ethhdr eth;
+
+	return load_bytes(ctx, base, &eth, sizeof(eth)) && flow_of_packet(ctx, key, base + ETH_HLEN, eth.h_proto);
+}
+
+static __always_inline bool same_outer(const struct flow_outer *a, const struct flow_outer *b)
+{
+	return a->vni == b->vni && a->label == b->label && a->ttl == b->ttl && a->tos == b->tos &&
+	       a->dont_fragment == b->dont_fragment && a->summed == b->summed;
+}
+
+/* The outer headers: their ends into `ends`, the rest into `outer`. */
+static __always_inline bool read_outer(ctx_t *ctx, struct flow_ends *ends, struct flow_outer *outer,
+                                       struct tunnel_header *header, bool *ipv6)
+{
+	__u32 offset;
+
+	*ipv6 = ctx->protocol == bpf_htons(ETH_P_IPV6);
+	if (*ipv6) {
+		struct ipv6hdr ip;
+
+		if (!load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_UDP)
+			return false;
+		offset = ETH_HLEN + sizeof(ip);
+		__builtin_memcpy(ends->source, &ip.saddr, sizeof(ends->source));
+		__builtin_memcpy(ends->destination, &ip.daddr, sizeof(ends->destination));
+		outer->label = *(__be32 *)&ip & bpf_htonl(IPV6_LABEL);
+		outer->ttl = ip.hop_limit;
+		outer->tos = (ip.priority << 4 | ip.flow_lbl[0] >> 4) & ~TOS_ECN;
+	} else {
+		struct iphdr ip;
+
+		if (ctx->protocol != bpf_htons(ETH_P_IP) || !load_bytes(ctx, ETH_HLEN, &ip, sizeof(ip)) ||
+		    ip.protocol != IPPROTO_UDP || ip.ihl != 5 || (ip.frag_off & bpf_htons(IP_FRAGMENT)))
+			return false;
+		offset = ETH_HLEN + sizeof(ip);
+		ends->source[0] = ip.saddr;
+		ends->destination[0] = ip.daddr;
+		outer->ttl = ip.ttl;
+		outer->tos = ip.tos & ~TOS_ECN;
+		outer->dont_fragment = (ip.frag_off & bpf_htons(IPV4_DONT_FRAGMENT)) != 0;
+	}
+	if (!load_bytes(ctx, offset, header, sizeof(*header)) || header->vxlan.flags != bpf_htonl(VXLAN_FLAGS))
+		return false;
+	ends->source_port = header->udp.source;
+	ends->destination_port = header->udp.dest;
+	outer->vni = header->vxlan.vni;
+	outer->summed = header->udp.check != 0;
+	return true;
+}
+
+/* What a VXLAN device has sent, at the device below it: the packet that an inner flow's frames become. */
+__noinline int witness_encap(ctx_t *ctx)
+{
+	struct flow_key key = {.kind = FLOW_ENCAP};
+	struct flow_outer outer = {};
+	struct flow_ends ends = {};
+	struct tunnel_header header;
+	struct device *vxlan;
+	const struct control *now;
+	struct flow *flow;
+	struct ethhdr eth;
+	__u32 zero = 0, slot;
+	bool ipv6;
+
+	if (!read_outer(ctx, &ends, &outer, &header, &ipv6))
+		return false;
+	vxlan = tunnel_device(&header, ipv6 ? FLOW_AF_INET6 : FLOW_AF_INET, &slot);
+	if (!vxlan)
+		return false;
+	key.ifindex = vxlan->ifindex;
+	now = bpf_map_lookup_elem(&control, &zero);
+	if (!now || ctx->vlan_present || !flow_of_inner(ctx, ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4, &key))
+		return true;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow || flow->generation != now->generation || !load_bytes(ctx, 0, &eth, sizeof(eth)))
+		return true;
+	if (flow->egress != ctx->ifindex || !same_address(flow->destination, eth.h_dest) ||
+	    !same_address(flow->source, eth.h_source) || !same_ends(&flow->out, &ends) ||
+	    !same_outer(&flow->outer, &outer)) {
+		/* As in witness. */
+		if (flow->asked == flow->answered) {
+			flow->generation--;
+			return true;
+		}
+		flow->egress = ctx->ifindex;
+		flow->out = ends;
+		flow->outer = outer;
+		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
+		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
+	}
+	__sync_fetch_and_add(&flow->answered, 1);
+	return true;
+}
+
+/* What has come out of a VXLAN device, with `ipv6` outer headers, at its ingress. The headers that were before it say of
+ * which outer flow it was. */
+__noinline int witness_decap(ctx_t *ctx, __u32 ifindex, __u32 ipv6)
+{
+	__u32 zero = 0, len = sizeof(struct tunnel_header) + (ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	struct flow_key key = {.ifindex = ifindex, .kind = FLOW_DECAP, .protocol = IPPROTO_UDP};
+	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+	const struct sk_buff *skb = (const void *)ctx;
+	unsigned char *head = NULL;
+	struct tunnel_header header;
+	struct flow *flow;
+	__u16 mac = 0;
+
+	bpf_core_read(&head, sizeof(head), &skb->head);
+	bpf_core_read(&mac, sizeof(mac), &skb->mac_header);
+	if (!now || mac < len)
+		return 0;
+	head += mac - len;
+	if (ipv6) {
+		struct ipv6hdr ip;
+
+		if (bpf_probe_read_kernel(&ip, sizeof(ip), head))
+			return 0;
+		key.family = FLOW_AF_INET6;
+		__builtin_memcpy(key.source, &ip.saddr, sizeof(key.source));
+		__builtin_memcpy(key.destination, &ip.daddr, sizeof(key.destination));
+		key.tos = (ip.priority << 4 | ip.flow_lbl[0] >> 4) & ~TOS_ECN;
+	} else {
+		struct iphdr ip;
+
+		if (bpf_probe_read_kernel(&ip, sizeof(ip), head))
+			return 0;
+		key.family = FLOW_AF_INET;
+		key.source[0] = ip.saddr;
+		key.destination[0] = ip.daddr;
+		key.tos = ip.tos & ~TOS_ECN;
+	}
+	if (bpf_probe_read_kernel(&header, sizeof(header), head + len - sizeof(header)))
+		return 0;
+	key.source_port = header.udp.source;
+	key.destination_port = header.udp.dest;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (flow && flow->generation == now->generation)
+		__sync_fetch_and_add(&flow->answered, 1);
+	return 0;
+}
+
+#endif
+
+/* A global function, see connection_is_ready. */
+__noinline int witness(ctx_t *ctx)
 {
 	/* The device that it was routed from: a bridge, where it came in by a port; or bridged, the port itself. */
 	struct flow_key key = {.ifindex = ctx->ingress_ifindex};
@@ -71,34 +207,34 @@ static __always_inline void witness(ctx_t *ctx)
 	struct flow *flow;
 	struct ethhdr eth;
 
-	if (!now || was_seen(ctx) || !flow_of_frame(ctx, &key) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
-		return;
+	if (!now || was_seen(ctx) || !flow_of_packet(ctx, &key, ETH_HLEN, ctx->protocol) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
+		return 0;
 	set_ends(&out, &key);
 	if (is_tracked(now, &key)) {
 		if (!connection_key_before(ctx, &key, &answered))
-			return;
+			return 0;
 		set_ends(&in, &key);
 		if (!same_ends(&in, &out)) {
 			/* IPv6 packets that are translated stay the kernel's. */
 			if (key.family != FLOW_AF_INET)
-				return;
+				return 0;
 			out.flags = FLOW_TRANSLATED;
 		}
 	}
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow || flow->generation != now->generation)
-		return;
+		return 0;
 	/* Rules may say another thing of the packets behind an answer: the next one asks. */
 	if (!answered) {
 		flow->generation--;
-		return;
+		return 0;
 	}
 	if (flow->egress != ctx->ifindex || !same_address(flow->destination, eth.h_dest) ||
 	    !same_address(flow->source, eth.h_source) || flow->out.flags != out.flags || !same_ends(&flow->out, &out)) {
 		/* Frames may be going the way that is written here: another is written once none do. */
 		if (flow->asked == flow->answered) {
 			flow->generation--;
-			return;
+			return 0;
 		}
 		flow->egress = ctx->ifindex;
 		flow->out = out;
@@ -106,6 +242,30 @@ static __always_inline void witness(ctx_t *ctx)
 		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
 	}
 	__sync_fetch_and_add(&flow->answered, 1);
+	return 0;
+}
+
+/* What leaves a device; `ingress_ifindex` is none for what is the host's own, as a tunnel's packets are. */
+static __always_inline void witness_egress(ctx_t *ctx)
+{
+#ifdef WITH_CONNTRACK
+	if (witness_encap(ctx))
+		return;
+#endif
+	if (ctx->ingress_ifindex)
+		witness(ctx);
+}
+
+/* What comes in by a device, if that is a VXLAN device. */
+static __always_inline void witness_ingress(ctx_t *ctx)
+{
+#ifdef WITH_CONNTRACK
+	__u32 slot;
+	const struct device *device = device_find(ctx->ifindex, &slot);
+
+	if (device && (device->flags & DEVICE_VXLAN))
+		witness_decap(ctx, device->ifindex, device->flags & DEVICE_OUTER_IPV6);
+#endif
 }
 
 #endif

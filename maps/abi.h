@@ -47,6 +47,7 @@ enum underpass_limits {
 #define MAP_REQUESTS "requests"
 #define MAP_TUNNELS "tunnels"
 #define MAP_VTEPS "vteps"
+#define MAP_SCRATCH "scratch"
 
 #define PROGRAM_XDP "underpass_xdp"
 #define PROGRAM_TC "underpass_tc"

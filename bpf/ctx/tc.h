@@ -4,9 +4,12 @@
 #ifndef UNDERPASS_BPF_CTX_TC_H
 #define UNDERPASS_BPF_CTX_TC_H
 
+#include <stddef.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/map_defs.h"
@@ -17,20 +20,45 @@ typedef struct __sk_buff ctx_t;
 
 #define CTX_CT_LOOKUP bpf_skb_ct_lookup
 
+#ifdef WITH_CONNTRACK
+#include "bpf/skb.h"
+#endif
+
 enum {
+	/* BPF_F_ADJ_ROOM_DECAP_L3_*, 6.3; a kernel without refuses them. */
+	ADJ_ROOM_DECAP_L3_IPV4 = 1 << 7,
+	ADJ_ROOM_DECAP_L3_IPV6 = 1 << 8,
 	CTX_LAST_HOOK = true,
 	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that goes the way that its flow was seen to go */
 	TOS_PRIORITIES = 0x4620, /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
 };
 
+/* In assembly, since the verifier takes no address within the context, which the compiler likes to keep. */
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {
-	return (void *)(long)ctx->data;
+	void *data;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(data) : "r"(ctx), "i"(offsetof(struct __sk_buff, data)));
+	return data;
 }
 
 static __always_inline void *ctx_data_end(const ctx_t *ctx)
 {
-	return (void *)(long)ctx->data_end;
+	void *end;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(end) : "r"(ctx), "i"(offsetof(struct __sk_buff, data_end)));
+	return end;
+}
+
+/* Zero, see packet_forget. */
+static __always_inline __u64 ctx_nothing(const ctx_t *ctx)
+{
+	__u64 a, b;
+
+	asm volatile("%0 = *(u32 *)(%2 + %3)\n%1 = *(u32 *)(%2 + %3)\n%0 -= %1"
+	             : "=&r"(a), "=&r"(b)
+	             : "r"(ctx), "i"(offsetof(struct __sk_buff, ifindex)));
+	return a;
 }
 
 static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
@@ -76,9 +104,9 @@ static __always_inline __u16 ctx_offloaded_tci(const ctx_t *ctx)
  * but one that is payload to it lies in them. */
 static __always_inline __u32 ctx_egress_len(const ctx_t *ctx, const struct packet *pkt)
 {
-	bool payload = ctx->vlan_present && !pkt->own_tag && (pkt->ingress->flags & DEVICE_VLAN_AWARE);
+	bool payload = !pkt->base && ctx->vlan_present && !pkt->own_tag && (pkt->ingress->flags & DEVICE_VLAN_AWARE);
 
-	return pkt->len + (payload ? TAG_LEN : 0);
+	return frame_len(pkt) + (payload ? TAG_LEN : 0);
 }
 
 /* The helper moves a tag behind the one that goes beside the bytes: it has to be whole. */
@@ -131,6 +159,100 @@ static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
 }
 
 /* The bridge does not take the host's own frames that were looped back. */
+#ifdef WITH_CONNTRACK
+
+/* Whether frames can be taken out of, or put into, a tunnel here. What stands for several is the VXLAN device's: the
+ * helpers do not keep its kind of tunnel right. */
+static __always_inline bool ctx_can_decap(const ctx_t *ctx)
+{
+	return !ctx_is_gso(ctx) && !ctx->vlan_present;
+}
+
+static __always_inline bool ctx_can_encap(const ctx_t *ctx)
+{
+	return !ctx_is_gso(ctx);
+}
+
+static __always_inline __u8 ctx_ip_summed(const ctx_t *ctx)
+{
+	const struct sk_buff *skb = (const void *)ctx;
+
+	return BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed);
+}
+
+/* Whether the kernel knows the outer UDP checksum to be right. */
+static __always_inline bool ctx_is_summed(const ctx_t *ctx)
+{
+	__u8 summed = ctx_ip_summed(ctx);
+
+	return summed == SKB_CHECKSUM_UNNECESSARY || summed == SKB_CHECKSUM_PARTIAL;
+}
+
+/* Of `len` bytes from `offset` on those are left that are as they will be sent; what the others will sum to: where an
+ * inner checksum is finished later, its field has the complement of that by now. Mirrors lco_csum. */
+static __always_inline __u32 ctx_unfinished_sum(ctx_t *ctx, __u32 offset, __u32 *len)
+{
+	const struct sk_buff *skb = (const void *)ctx;
+	unsigned char *head = NULL, *data = NULL;
+	__u16 start = 0, at = 0, field = 0;
+
+	if (ctx_ip_summed(ctx) != SKB_CHECKSUM_PARTIAL)
+		return 0;
+	bpf_core_read(&head, sizeof(head), &skb->head);
+	bpf_core_read(&data, sizeof(data), &skb->data);
+	bpf_core_read(&start, sizeof(start), &skb->csum_start);
+	bpf_core_read(&at, sizeof(at), &skb->csum_offset);
+	*len = start - (__u32)(data - head) - offset;
+	if (bpf_skb_load_bytes(ctx, offset + *len + at, &field, sizeof(field)))
+		*len = -1;
+	return (__u16)~field;
+}
+
+/* The inner frame, from pkt->base on, becomes the frame. 0: done; 1: nothing is changed; less: half is done. The helper
+ * takes away what lies between the Ethernet header and the IP header, so the inner Ethernet header is set anew. */
+static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
+{
+	struct ethhdr inner;
+	__u64 flags = 0;
+
+	if (bpf_skb_load_bytes(ctx, pkt->base, &inner, sizeof(inner)))
+		return 1;
+	if (inner.h_proto != ctx->protocol) {
+		if (inner.h_proto == bpf_htons(ETH_P_IP))
+			flags = ADJ_ROOM_DECAP_L3_IPV4;
+		else if (inner.h_proto == bpf_htons(ETH_P_IPV6))
+			flags = ADJ_ROOM_DECAP_L3_IPV6;
+		else
+			return 1;
+	}
+	if (bpf_skb_adjust_room(ctx, -(__s32)pkt->base, BPF_ADJ_ROOM_MAC, flags))
+		return 1;
+	return bpf_skb_store_bytes(ctx, 0, &inner, sizeof(inner), 0);
+}
+
+/* Room for the outer headers before the frame; results as above. */
+static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
+{
+	__u32 room = ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4;
+	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+	struct ethhdr inner;
+
+	flags |= ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	if (bpf_skb_load_bytes(ctx, 0, &inner, sizeof(inner)) ||
+	    bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags))
+		return 1;
+	return bpf_skb_store_bytes(ctx, room, &inner, sizeof(inner), 0);
+}
+
+#else
+
+static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
+{
+	return 1;
+}
+
+#endif
+
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)
 {
 	return ctx->pkt_type == PACKET_LOOPBACK;
@@ -165,7 +287,7 @@ static __always_inline void ctx_mark(ctx_t *ctx, const struct packet *pkt)
 	if (pkt->routed && pkt->protocol == bpf_htons(ETH_P_IP))
 		ctx->priority = TOS_PRIORITIES >> (pkt->tos >> 3 & 3) * 4 & 0xf;
 	/* What leaves by the device below a VLAN device passes by its witness. */
-	if ((!pkt->routed || !pkt->bridge) && pkt->egress->out == pkt->egress->ifindex)
+	if (pkt->encap || ((!pkt->routed || !pkt->bridge) && pkt->egress->out == pkt->egress->ifindex))
 		ctx->tc_index = CTX_FLOW_MARK;
 }
 
@@ -175,7 +297,7 @@ static __always_inline void ctx_mark(ctx_t *ctx, const struct packet *pkt)
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
 	if (!pkt->egress_peer) {
-		if (pkt->flow)
+		if (pkt->flow || pkt->encap)
 			ctx_mark(ctx, pkt);
 		return bpf_redirect(pkt->egress->out, 0);
 	}

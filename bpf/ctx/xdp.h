@@ -6,6 +6,7 @@
 #ifndef UNDERPASS_BPF_CTX_XDP_H
 #define UNDERPASS_BPF_CTX_XDP_H
 
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_vlan.h>
 #include <bpf/bpf_helpers.h>
@@ -29,6 +30,17 @@ static __always_inline void *ctx_data(const ctx_t *ctx)
 static __always_inline void *ctx_data_end(const ctx_t *ctx)
 {
 	return (void *)(long)ctx->data_end;
+}
+
+/* Zero, see packet_forget. */
+static __always_inline __u64 ctx_nothing(const ctx_t *ctx)
+{
+	__u64 a, b;
+
+	asm volatile("%0 = *(u32 *)(%2 + %3)\n%1 = *(u32 *)(%2 + %3)\n%0 -= %1"
+	             : "=&r"(a), "=&r"(b)
+	             : "r"(ctx), "i"(offsetof(struct xdp_md, ingress_ifindex)));
+	return a;
 }
 
 static __always_inline __u32 ctx_ifindex(const ctx_t *ctx)
@@ -74,7 +86,7 @@ static __always_inline __u16 ctx_offloaded_tci(const ctx_t *ctx)
 /* A redirect loses in silence what is longer, on the wire, than the MTU of the egress device and a tag. */
 static __always_inline __u32 ctx_egress_len(const ctx_t *ctx, const struct packet *pkt)
 {
-	return pkt->len - (pkt->strip ? TAG_LEN : 0) + (pkt->push ? TAG_LEN : 0);
+	return frame_len(pkt) - (pkt->strip ? TAG_LEN : 0) + (pkt->push ? TAG_LEN : 0);
 }
 
 /* The addresses before the tag. */
@@ -168,6 +180,41 @@ static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from,
 static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
 {
 	return bpf_xdp_adjust_tail(ctx, (int)len - (int)ctx_len(ctx));
+}
+
+/* Whether frames can be taken out of, or put into, a tunnel here; whether the kernel knows the outer UDP checksum to be
+ * right. */
+static __always_inline bool ctx_can_decap(const ctx_t *ctx)
+{
+	return true;
+}
+
+static __always_inline bool ctx_can_encap(const ctx_t *ctx)
+{
+	return true;
+}
+
+static __always_inline bool ctx_is_summed(const ctx_t *ctx)
+{
+	return false;
+}
+
+/* Of `len` bytes from `offset` on those are left that are as they will be sent; what the others will sum to. */
+static __always_inline __u32 ctx_unfinished_sum(const ctx_t *ctx, __u32 offset, __u32 *len)
+{
+	return 0;
+}
+
+/* The inner frame, from pkt->base on, becomes the frame. 0: done; 1: nothing is changed; less: half is done. */
+static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
+{
+	return bpf_xdp_adjust_head(ctx, (int)pkt->base) ? 1 : 0;
+}
+
+/* Room for the outer headers before the frame; results as above. */
+static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
+{
+	return bpf_xdp_adjust_head(ctx, ipv6 ? -VXLAN_OUTER_IPV6 : -VXLAN_OUTER_IPV4) ? 1 : 0;
 }
 
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)

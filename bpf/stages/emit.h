@@ -6,11 +6,16 @@
 #ifndef UNDERPASS_BPF_STAGES_EMIT_H
 #define UNDERPASS_BPF_STAGES_EMIT_H
 
+#include "bpf/hook.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
 static __always_inline enum reason reason_of_forward(const struct packet *pkt)
 {
+	if (pkt->encap)
+		return REASON_ENCAPSULATED;
+	if (pkt->underlay_slot)
+		return REASON_DECAPSULATED;
 	if (!pkt->routed)
 		return pkt->flow ? REASON_BRIDGED_FLOW : REASON_FORWARDED;
 	if (pkt->translated)
@@ -37,30 +42,33 @@ static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
 	struct counter *counter = reason_is_fast(pkt->reason) ? &of_vlan->fast : &of_vlan->slow;
 
 	counter->packets += segments;
-	counter->bytes += pkt->len;
+	counter->bytes += frame_len(pkt);
 }
 
+/* What passes with its tunnel's headers came in by the device below: the VXLAN device's program counts it again. */
 static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 {
-	struct device_counters *of_device = bpf_map_lookup_elem(&counters, &pkt->ingress_slot);
+	bool outer = pkt->underlay_slot && !reason_is_fast(pkt->reason);
+	__u32 slot = outer ? pkt->underlay_slot : pkt->ingress_slot;
+	struct device_counters *of_device = bpf_map_lookup_elem(&counters, &slot);
 	__u32 segments = ctx_segments(ctx);
 
 	if (!of_device || pkt->reason >= REASON_COUNT)
 		return;
 	of_device->by_reason[pkt->reason].packets += segments;
-	of_device->by_reason[pkt->reason].bytes += pkt->len;
-	if (pkt->rights)
+	of_device->by_reason[pkt->reason].bytes += frame_len(pkt);
+	if (pkt->rights && !outer)
 		count_vlan(pkt, segments);
 }
 
 /* Of its flow: a frame that the kernel routes has to be seen to leave. */
-static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt)
+static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt, struct flow *flow, bool fast)
 {
-	if (reason_is_fast(pkt->reason)) {
-		pkt->flow->packets += ctx_segments(ctx);
-		pkt->flow->bytes += pkt->len;
-	} else if (CTX_LAST_HOOK && pkt->reason != REASON_REWRITE_FAILED) {
-		__sync_fetch_and_add(&pkt->flow->asked, 1);
+	if (fast) {
+		flow->packets += ctx_segments(ctx);
+		flow->bytes += frame_len(pkt);
+	} else if (is_last_hook(pkt) && pkt->reason != REASON_REWRITE_FAILED) {
+		__sync_fetch_and_add(&flow->asked, 1);
 	}
 }
 
@@ -76,7 +84,9 @@ static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict ver
 	if (CTX_LAST_HOOK || reason_is_fast(pkt->reason) || pkt->reason == REASON_REWRITE_FAILED)
 		count(ctx, pkt);
 	if (pkt->flow)
-		count_flow(ctx, pkt);
+		count_flow(ctx, pkt, pkt->flow, reason_is_fast(pkt->reason));
+	if (pkt->tunnel)
+		count_flow(ctx, pkt, pkt->tunnel, reason_is_fast(pkt->reason));
 	return action;
 }
 

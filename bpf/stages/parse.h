@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* parse: the frame's facts, once. Decides nothing but that a runt is the kernel's.
  *
- * In: the bytes. Out: MACs, the outer VLAN tag (in the bytes or beside them), the EtherType behind it, and where that
+ * In: the bytes, from pkt->base on. Out: MACs, the outer VLAN tag (in the bytes or beside them), the EtherType behind it, and where that
  * header starts. Mirrors eth_type_trans and skb_vlan_untag. */
 #ifndef UNDERPASS_BPF_STAGES_PARSE_H
 #define UNDERPASS_BPF_STAGES_PARSE_H
@@ -14,15 +14,19 @@
 
 static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
 {
-	struct ethhdr *eth = ctx_data(ctx);
+	__u64 base = pkt->base;
+	struct ethhdr *eth;
 
+	asm volatile("%0 &= 0x7f" : "+r"(base)); /* see load_bytes */
+	eth = ctx_data(ctx) + base;
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return pass(pkt, REASON_RUNT);
 	__builtin_memcpy(pkt->destination, eth->h_dest, ETH_ADDR_LEN);
 	__builtin_memcpy(pkt->source, eth->h_source, ETH_ADDR_LEN);
 	pkt->protocol = eth->h_proto;
-	pkt->network_offset = sizeof(*eth);
-	pkt->tagged = ctx_has_offloaded_tag(ctx);
+	pkt->network_offset = pkt->base + sizeof(*eth);
+	/* A tag beside the bytes is the outermost. */
+	pkt->tagged = !pkt->base && ctx_has_offloaded_tag(ctx);
 	if (pkt->tagged) {
 		pkt->tag_protocol = ctx_offloaded_protocol(ctx);
 		pkt->tci = ctx_offloaded_tci(ctx);

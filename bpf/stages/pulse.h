@@ -11,6 +11,7 @@
 #ifndef UNDERPASS_BPF_STAGES_PULSE_H
 #define UNDERPASS_BPF_STAGES_PULSE_H
 
+#include "bpf/hook.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
@@ -24,10 +25,10 @@ static __always_inline enum verdict pulse(struct packet *pkt)
 	age_ns = pkt->now_ns - from->shown_ns;
 	if (from->shown_ns && age_ns < pkt->ingress->pulse_ns) {
 		pkt->overtakes = age_ns < OVERTAKING_NS;
-		return pkt->overtakes && !CTX_LAST_HOOK ? pass(pkt, REASON_PULSE) : CONTINUE;
+		return pkt->overtakes && !is_last_hook(pkt) ? pass(pkt, REASON_PULSE) : CONTINUE;
 	}
 	/* Behind XDP the TC program sees the frame again, and would not pass it if it were stamped already. */
-	if (CTX_LAST_HOOK)
+	if (is_last_hook(pkt))
 		from->shown_ns = pkt->now_ns;
 	return pass(pkt, REASON_PULSE);
 }

@@ -13,6 +13,7 @@
 #include "bpf/csum.h"
 #include "bpf/device.h"
 #include "bpf/flow.h"
+#include "bpf/hook.h"
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 #include "bpf/recheck.h"
@@ -83,7 +84,7 @@ static __always_inline bool routable(ctx_t *ctx, struct packet *pkt, struct flow
 static __always_inline enum verdict ask(struct packet *pkt, struct flow_key *key, struct flow *flow,
                                         const struct control *now)
 {
-	if (!CTX_LAST_HOOK || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS)
+	if (!is_last_hook(pkt) || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS)
 		return pass(pkt, REASON_FLOW_ASKED);
 	if (!flow)
 		flow = flow_begin(key, pkt->now_ns);
@@ -131,15 +132,15 @@ static __always_inline enum verdict go_on_bridged(struct packet *pkt)
 
 static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 {
-	struct flow_key key = {};
-	__u32 zero = 0;
+	__u32 zero = 0, router = router_of(pkt);
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
+	struct flow_key *key;
 	struct flow *flow;
 	enum verdict verdict;
 	bool tracked;
 
-	key.ifindex = router_of(pkt);
-	pkt->routed = key.ifindex != 0;
+	pkt->routed = router != 0;
 	if (pkt->routed) {
 		pkt->strip |= pkt->own_tag;
 	} else {
@@ -147,31 +148,36 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 			return pass(pkt, REASON_TO_HOST);
 		if (!is_seen_by_rules(pkt))
 			return CONTINUE;
-		key.ifindex = pkt->ingress->ifindex;
+		router = pkt->ingress->ifindex;
 	}
+	if (!now || !room)
+		return pass(pkt, REASON_STALE);
+	key = &room->key;
+	__builtin_memset(key, 0, sizeof(*key));
+	key->ifindex = router;
 	/* A tag that stays names a VLAN device. */
-	if (!now || (pkt->tagged && !pkt->strip) || !routable(ctx, pkt, &key))
+	if ((pkt->tagged && !pkt->strip) || !routable(ctx, pkt, key))
 		return pass(pkt, REASON_ROUTE_EXCEPTION);
-	flow = bpf_map_lookup_elem(&flows, &key);
-	tracked = is_tracked(now, &key);
+	flow = bpf_map_lookup_elem(&flows, key);
+	tracked = is_tracked(now, key);
 	if (tracked) {
-		verdict = transport(ctx, pkt, &key, flow);
+		verdict = transport(ctx, pkt, key, flow);
 		if (verdict != CONTINUE)
 			return verdict;
 	}
 	if (!flow || flow->generation != now->generation || pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS)
-		return ask(pkt, &key, flow, now);
+		return ask(pkt, key, flow, now);
 	pkt->flow = flow;
 	if (flow->asked != flow->answered)
 		return pass(pkt, REASON_FLOW_UNANSWERED);
 	/* Back to where it came from: the kernel may tell its source of the better way. */
-	if (flow->egress == key.ifindex)
+	if (flow->egress == key->ifindex)
 		return pass(pkt, REASON_ROUTE_EXCEPTION);
 	/* Frames that were passed may still wait behind this hook, or in the queue of the port. */
 	pkt->overtakes |= pkt->now_ns - flow->asked_ns < OVERTAKING_NS;
-	if (!CTX_LAST_HOOK && pkt->overtakes)
+	if (!is_last_hook(pkt) && pkt->overtakes)
 		return pass(pkt, REASON_FLOW_ASKED);
-	verdict = check(ctx, pkt, &key, flow, tracked);
+	verdict = check(ctx, pkt, key, flow, tracked);
 	if (verdict != CONTINUE)
 		return verdict;
 	if (!pkt->routed)

@@ -21,7 +21,7 @@ static __always_inline enum verdict upper(struct packet *pkt)
 	if (pkt->tagged)
 		slot = bpf_map_lookup_elem(&vlan_uppers, &key);
 	if (!slot) {
-		if (pkt->bridge || (!pkt->tagged && (pkt->ingress->flags & DEVICE_ROUTED)))
+		if (pkt->bridge || (!pkt->tagged && (pkt->ingress->flags & (DEVICE_ROUTED | DEVICE_UNDERLAY))))
 			return CONTINUE;
 		return pass(pkt, pkt->tagged ? REASON_VLAN_UPPER : REASON_NOT_OURS);
 	}

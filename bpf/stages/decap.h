@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* decap: is it a VXLAN packet for a device that we know, and was the kernel seen to take such packets out of the
+ * tunnel? Then its frame came in by the VXLAN device, and the stages behind look at that.
+ *
+ * In: the outer packet's facts. Out: pkt->ingress and pkt->bridge of the VXLAN device, pkt->base, pkt->tunnel, and the
+ * inner frame's facts. No byte is moved yet: what a later stage does not want passes to the kernel as it came, and is
+ * seen again by the TC program at the VXLAN device.
+ *
+ * Whether the outer packet is for this host, and may come in, the kernel has shown by its own doing: the first packet
+ * of an outer flow and one a second pass to it, and are seen to come out of the VXLAN device (see witness_decap). What
+ * it looks at packet by packet is looked at here. Mirrors ip_rcv_core, udp_queue_rcv_one_skb, vxlan_rcv, vxlan_snoop
+ * and INET_ECN_decapsulate. */
+#ifndef UNDERPASS_BPF_STAGES_DECAP_H
+#define UNDERPASS_BPF_STAGES_DECAP_H
+
+#include "bpf/csum.h"
+#include "bpf/flow.h"
+#include "bpf/packet.h"
+#include "bpf/stages/parse.h"
+#include "bpf/tunnel.h"
+#include "bpf/vlan.h"
+
+#ifdef WITH_CONNTRACK
+
+/* Whether the UDP packet of outer->key at `offset` could be one of a tunnel, and is all of the frame of `len` bytes. A
+ * global function, see flow_of_packet. */
+__noinline int outer_is_plain(ctx_t *ctx, struct outer_packet *outer, __u32 offset, __u32 len)
+{
+	__u32 end;
+
+	if (!outer || outer->key.protocol != IPPROTO_UDP)
+		return false;
+	if (outer->key.family == FLOW_AF_INET) {
+		struct iphdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !csum_is_valid(&ip, sizeof(ip)))
+			return false;
+		end = offset + bpf_ntohs(ip.tot_len);
+		outer->offset = offset + sizeof(ip);
+	} else {
+		__be16 payload_len;
+
+		if (!load_bytes(ctx, offset + offsetof(struct ipv6hdr, payload_len), &payload_len, sizeof(payload_len)))
+			return false;
+		outer->offset = offset + sizeof(struct ipv6hdr);
+		end = outer->offset + bpf_ntohs(payload_len);
+	}
+	return end == len && load_bytes(ctx, outer->offset, &outer->header, sizeof(outer->header)) &&
+	       bpf_ntohs(outer->header.udp.len) == len - outer->offset &&
+	       outer->header.vxlan.flags == bpf_htonl(VXLAN_FLAGS) &&
+	       !(outer->header.vxlan.vni & bpf_htonl(0xff));
+}
+
+/* By its checksum, or what the kernel knows of it. A global function, see flow_of_packet. */
+__noinline int outer_sum_is_right(ctx_t *ctx, const struct outer_packet *outer, __u32 unsummed)
+{
+	__u32 len;
+	__s64 sum;
+
+	if (!outer)
+		return false;
+	if (!outer->header.udp.check)
+		return outer->key.family == FLOW_AF_INET || unsummed;
+	if (ctx_is_summed(ctx))
+		return true;
+	len = bpf_ntohs(outer->header.udp.len);
+	sum = sum_of_bytes(ctx, outer->offset, len);
+	return sum >= 0 &&
+	       csum_fold(sum + csum_of_pseudo_header(outer->key.source, outer->key.destination, len)) == 0xffff;
+}
+
+/* The kernel lets an inner IP header that is not whole go no further, and marks, or drops, by the outer ECN. A global
+ * function, see flow_of_packet. */
+__noinline int inner_is_plain(ctx_t *ctx, __u32 offset, __u32 protocol, __u32 outer_ecn)
+{
+	__u8 ecn;
+
+	if (protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)))
+			return false;
+		ecn = ip.tos & TOS_ECN;
+	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr ip;
+
+		if (!load_bytes(ctx, offset, &ip, sizeof(ip)))
+			return false;
+		ecn = ip.flow_lbl[0] >> 4 & TOS_ECN;
+	} else {
+		return true;
+	}
+	return !outer_ecn || outer_ecn == ecn;
+}
+
+/* Is the source behind the VTEP that the packet is from? Mirrors vxlan_snoop. */
+static __always_inline enum verdict source_vtep(struct packet *pkt, const struct flow_key *key)
+{
+	struct vtep *vtep;
+
+	if (!(pkt->ingress->flags & DEVICE_VTEP_LEARNS))
+		return CONTINUE;
+	vtep = vtep_find(pkt->ingress->ifindex, pkt->source);
+	if (!vtep)
+		return pass(pkt, REASON_VTEP_UNKNOWN);
+	if (!same_words(vtep->address, key->source)) {
+		if (!vtep->fixed)
+			vtep->distrusted = true;
+		return pass(pkt, REASON_VTEP_MOVED);
+	}
+	if (vtep->distrusted)
+		return pass(pkt, REASON_VTEP_MOVED);
+	if (vtep_is_certain(vtep))
+		return CONTINUE;
+	if (CTX_LAST_HOOK)
+		vtep->shown_ns = pkt->now_ns;
+	return pass(pkt, REASON_VTEP_UNKNOWN);
+}
+
+/* Was the kernel seen to take such packets out of the tunnel, in this second? One that comes out proves it: the rules
+ * treat all packets of an outer flow alike, or the tunnel is left to the kernel. */
+static __always_inline enum verdict known_tunnel(struct packet *pkt, const struct flow_key *key, __u32 underlay)
+{
+	__u32 zero = 0;
+	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (!now)
+		return pass(pkt, REASON_STALE);
+	if (!flow || flow->generation != now->generation || flow->egress != underlay ||
+	    pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS) {
+		if (!CTX_LAST_HOOK || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS)
+			return pass(pkt, REASON_FLOW_ASKED);
+		if (!flow)
+			flow = flow_begin(key, pkt->now_ns);
+		if (flow) {
+			flow_ask(flow, pkt->now_ns, now->generation, 1);
+			flow->egress = underlay;
+		}
+		return pass(pkt, REASON_FLOW_ASKED);
+	}
+	if (!flow->answered)
+		return pass(pkt, REASON_FLOW_UNANSWERED);
+	/* Those that were passed may still wait for the VXLAN device's poll. */
+	if (pkt->now_ns - flow->asked_ns < OVERTAKING_NS)
+		return pass(pkt, REASON_FLOW_ASKED);
+	pkt->tunnel = flow;
+	return CONTINUE;
+}
+
+static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
+{
+	__u32 underlay = pkt->ingress->ifindex;
+	__u32 slot, zero = 0;
+	struct outer_packet *outer;
+	struct scratch *room;
+	struct device *vxlan;
+	enum verdict verdict;
+
+	if (!(pkt->ingress->flags & DEVICE_UNDERLAY) || !same_address(pkt->destination, pkt->ingress->mac))
+		return CONTINUE;
+	room = bpf_map_lookup_elem(&scratch, &zero);
+	if (!room)
+		return CONTINUE;
+	outer = &room->outer;
+	__builtin_memset(outer, 0, sizeof(*outer));
+	outer->ecn = flow_of_packet(ctx, &outer->key, pkt->network_offset, pkt->protocol);
+	if (!outer->ecn || !outer_is_plain(ctx, outer, pkt->network_offset, pkt->len))
+		return CONTINUE;
+	vxlan = tunnel_device(&outer->header, outer->key.family, &slot);
+	if (!vxlan)
+		return CONTINUE;
+
+	pkt->underlay_slot = pkt->ingress_slot;
+	pkt->ingress_slot = slot;
+	pkt->ingress = vxlan;
+	pkt->bridge = vxlan->bridge;
+	pkt->base = outer->offset + sizeof(outer->header);
+	pkt->strip = false;
+	if (!ctx_can_decap(ctx))
+		return pass(pkt, REASON_TUNNEL_EXCEPTION);
+	verdict = parse(ctx, pkt);
+	if (verdict != CONTINUE)
+		return verdict;
+	verdict = source_vtep(pkt, &outer->key);
+	if (verdict != CONTINUE)
+		return verdict;
+	outer->key.ifindex = vxlan->ifindex;
+	outer->key.kind = FLOW_DECAP;
+	verdict = known_tunnel(pkt, &outer->key, underlay);
+	if (verdict != CONTINUE)
+		return verdict;
+	/* Its own frames, which came back. */
+	if (!pkt->bridge && same_address(pkt->source, vxlan->mac))
+		return pass(pkt, REASON_LOOPED);
+	if (!inner_is_plain(ctx, pkt->network_offset, pkt->protocol, outer->ecn & TOS_ECN) ||
+	    !outer_sum_is_right(ctx, outer, vxlan->flags & DEVICE_OUTER_UNSUMMED))
+		return pass(pkt, REASON_TUNNEL_EXCEPTION);
+	return CONTINUE;
+}
+
+#else
+
+static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
+{
+	return CONTINUE;
+}
+
+#endif
+
+#endif
