@@ -45,14 +45,15 @@ __noinline __s64 sum_of_bytes(ctx_t *ctx, __u32 offset, __u32 len)
 	bytes = room->bytes;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SUMMED_PARTS && len; i++) {
-		__u32 part = len < SCRATCH_LEN ? len : SCRATCH_LEN;
+		__u64 part = (len < SCRATCH_LEN ? len : SCRATCH_LEN) - 1;
 
+		asm volatile("%0 &= 0x1ff" : "+r"(part)); /* see load_bytes */
+		part++;
 		/* What is behind the last byte counts as zero. */
-		if (part < SCRATCH_LEN)
-			*(__u32 *)(bytes + (part & (SCRATCH_LEN - 4))) = 0;
+		*(__u32 *)(bytes + part) = 0;
 		if (ctx_load_bytes(ctx, offset, bytes, part))
 			return -1;
-		sum = bpf_csum_diff(NULL, 0, (void *)bytes, (part + 3) & ~3U, sum);
+		sum = bpf_csum_diff(NULL, 0, (void *)bytes, (part + 3) & ~3ULL, sum);
 		offset += part;
 		len -= part;
 	}

@@ -128,13 +128,13 @@ enum { SCRATCH_LEN = 512 }; /* as much as bpf_csum_diff takes on every kernel */
 
 struct scratch {
 	__u8 bytes[SCRATCH_LEN + 8]; /* the verifier cannot round a length up */
-	struct flow_key key; /* FLOW_ROUTED */
+	struct flow_key key;         /* FLOW_ROUTED */
 	struct tunnel_way {
 		struct flow_key key; /* FLOW_ENCAP */
 		__u64 now_ns;
-		__u32 len;       /* of the frame as it goes into the tunnel */
-		__u32 ecn;       /* of its packet */
-		__u32 ipv6;      /* outer headers */
+		__u32 len;  /* of the frame as it goes into the tunnel */
+		__u32 ecn;  /* of its packet */
+		__u32 ipv6; /* outer headers */
 		__u32 overtakes;
 		__u32 egress;    /* found: the device below */
 		__u32 unchecked; /* ... and route and neighbour are to be looked up */

@@ -146,8 +146,8 @@ __noinline int witness_encap(ctx_t *ctx)
 	return true;
 }
 
-/* What has come out of a VXLAN device, with `ipv6` outer headers, at its ingress. The headers that were before it say of
- * which outer flow it was. */
+/* What has come out of a VXLAN device, with `ipv6` outer headers, at its ingress. The headers that were before it say
+ * of which outer flow it was. */
 __noinline int witness_decap(ctx_t *ctx, __u32 ifindex, __u32 ipv6)
 {
 	__u32 zero = 0, len = sizeof(struct tunnel_header) + (ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
@@ -207,7 +207,8 @@ __noinline int witness(ctx_t *ctx)
 	struct flow *flow;
 	struct ethhdr eth;
 
-	if (!now || was_seen(ctx) || !flow_of_packet(ctx, &key, ETH_HLEN, ctx->protocol) || !load_bytes(ctx, 0, &eth, sizeof(eth)))
+	if (!now || was_seen(ctx) || !flow_of_packet(ctx, &key, ETH_HLEN, ctx->protocol) ||
+	    !load_bytes(ctx, 0, &eth, sizeof(eth)))
 		return 0;
 	set_ends(&out, &key);
 	if (is_tracked(now, &key)) {

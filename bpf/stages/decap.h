@@ -47,8 +47,7 @@ __noinline int outer_is_plain(ctx_t *ctx, struct outer_packet *outer, __u32 offs
 	}
 	return end == len && load_bytes(ctx, outer->offset, &outer->header, sizeof(outer->header)) &&
 	       bpf_ntohs(outer->header.udp.len) == len - outer->offset &&
-	       outer->header.vxlan.flags == bpf_htonl(VXLAN_FLAGS) &&
-	       !(outer->header.vxlan.vni & bpf_htonl(0xff));
+	       outer->header.vxlan.flags == bpf_htonl(VXLAN_FLAGS) && !(outer->header.vxlan.vni & bpf_htonl(0xff));
 }
 
 /* By its checksum, or what the kernel knows of it. A global function, see flow_of_packet. */

@@ -2,12 +2,12 @@
 /* encap: does the frame leave by a VXLAN device, and was the kernel seen to put such frames into the tunnel? Then with
  * which outer headers, and by which device?
  *
- * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->tunnel, pkt->encap, and pkt->egress of the device
- * that the outer packet leaves by. The first frame of an inner flow, and one a second, go through the VXLAN device; a
- * program at the egress of the devices below sees the packet that it becomes, and writes its headers down (see
- * witness_encap). So the source port is the kernel's own, which keeps a flow on one path whoever encapsulates; and what
- * rules and policy make of the packet is in it. Every FLOW_CHECK_NS route and neighbour are looked up; behind which
- * VTEP a destination is, is known by the mirror at once.
+ * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->tunnel, pkt->encap, and pkt->egress of the
+ * device that the outer packet leaves by. The first frame of an inner flow, and one a second, go through the VXLAN
+ * device; a program at the egress of the devices below sees the packet that it becomes, and writes its headers down
+ * (see witness_encap). So the source port is the kernel's own, which keeps a flow on one path whoever encapsulates; and
+ * what rules and policy make of the packet is in it. Every FLOW_CHECK_NS route and neighbour are looked up; behind
+ * which VTEP a destination is, is known by the mirror at once.
  *
  * TC leaves what it does not encapsulate to the VXLAN device, straight; XDP passes it. Mirrors vxlan_xmit_one and
  * skb_tunnel_check_pmtu. */
@@ -26,13 +26,17 @@
 
 /* Whether outer packets still leave by the device, and to the neighbour, that they were seen to. A global function, see
  * flow_of_packet. */
-__noinline int tunnel_takes_same_route(ctx_t *ctx, const struct tunnel_way *way)
+__noinline int tunnel_takes_same_route(ctx_t *ctx)
 {
 	struct bpf_fib_lookup fib = {.tot_len = 1 /* so that it says the MTU */, .l4_protocol = IPPROTO_UDP};
+	__u32 zero = 0;
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
+	const struct tunnel_way *way;
 	struct flow *flow;
 
-	if (!way)
+	if (!room)
 		return false;
+	way = &room->way;
 	flow = bpf_map_lookup_elem(&flows, &way->key);
 	if (!flow)
 		return false;
@@ -61,17 +65,20 @@ __noinline int tunnel_takes_same_route(ctx_t *ctx, const struct tunnel_way *way)
 	return true;
 }
 
-/* How the frame goes into the tunnel, from its flow and what else `way` says; else the reason why it does not. A global
- * function, see flow_of_packet. */
-__noinline int way_into_tunnel(struct tunnel_way *way)
+/* How the frame goes into the tunnel, from its flow and what else the scratch says; else the reason why it does not. A
+ * global function, see flow_of_packet. (Not all kernels take an argument for the key of a map.) */
+__noinline int way_into_tunnel(void)
 {
 	__u32 zero = 0, reason = REASON_FORWARDED;
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
 	const struct vtep *vtep;
+	struct tunnel_way *way;
 	struct flow *flow;
 
-	if (!way || !now)
+	if (!room || !now)
 		return REASON_STALE;
+	way = &room->way;
 	vtep = vtep_find(way->key.ifindex, way->mac);
 	if (!vtep || !vtep_is_certain(vtep))
 		return REASON_VTEP_UNKNOWN;
@@ -132,14 +139,14 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->ipv6 = pkt->egress->flags & DEVICE_OUTER_IPV6;
 	way->overtakes = pkt->overtakes;
 	__builtin_memcpy(way->mac, pkt->destination, ETH_ADDR_LEN);
-	pkt->reason = way_into_tunnel(way);
+	pkt->reason = way_into_tunnel();
 	if (pkt->reason != REASON_FORWARDED)
 		return false;
 	if (!way->unchecked)
 		return true;
 	/* The frame after this one knows the MTU. */
 	pkt->reason = REASON_ROUTE_CHANGED;
-	return tunnel_takes_same_route(ctx, way) && !(pkt->reason = way_into_tunnel(way));
+	return tunnel_takes_same_route(ctx) && !(pkt->reason = way_into_tunnel());
 }
 
 static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)

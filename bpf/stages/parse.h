@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* parse: the frame's facts, once. Decides nothing but that a runt is the kernel's.
  *
- * In: the bytes, from pkt->base on. Out: MACs, the outer VLAN tag (in the bytes or beside them), the EtherType behind it, and where that
- * header starts. Mirrors eth_type_trans and skb_vlan_untag. */
+ * In: the bytes, from pkt->base on. Out: MACs, the outer VLAN tag (in the bytes or beside them), the EtherType behind
+ * it, and where that header starts. Mirrors eth_type_trans and skb_vlan_untag. */
 #ifndef UNDERPASS_BPF_STAGES_PARSE_H
 #define UNDERPASS_BPF_STAGES_PARSE_H
 

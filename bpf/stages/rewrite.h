@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* rewrite: the frame becomes what it leaves as: without the headers of the tunnel that it came through, with the next
- * hop's addresses and a lower TTL, the addresses and ports that it is translated to, the tag that it leaves with, and the
- * headers of the tunnel that it goes into. The last stage, since nothing may pass the kernel's way after it.
+ * hop's addresses and a lower TTL, the addresses and ports that it is translated to, the tag that it leaves with, and
+ * the headers of the tunnel that it goes into. The last stage, since nothing may pass the kernel's way after it.
  *
  * In: pkt->base; pkt->routed and what goes with it, pkt->translated (IPv4, TCP or UDP); pkt->strip, pkt->push;
- * pkt->encap and pkt->tunnel. Out: the frame, and pkt->rewritten. A first step that is refused has changed nothing, so the frame goes the kernel's way; after it the
- * frame can only be dropped. */
+ * pkt->encap and pkt->tunnel. Out: the frame, and pkt->rewritten. A first step that is refused has changed nothing, so
+ * the frame goes the kernel's way; after it the frame can only be dropped. */
 #ifndef UNDERPASS_BPF_STAGES_REWRITE_H
 #define UNDERPASS_BPF_STAGES_REWRITE_H
 
