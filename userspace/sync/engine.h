@@ -78,7 +78,7 @@ private:
     void judge(const Dirty& dirty);
     void judge_dump(bool entries_went);
     void write(const Operations& operations);
-    void remove_first(const std::set<FdbKey>& keys);
+    void remove_first(const std::set<FdbKey>& fdb, const std::set<FdbKey>& vteps);
     // True if the kernel refused a hook, which changes the plan.
     bool attach_missing(const Plan& plan);
     void detach_unwanted();
@@ -122,6 +122,7 @@ private:
     std::set<Ifindex> witness_current_;
     std::set<Ifindex> stripping_;  // devices that strip VLAN tags, and are not to be told otherwise (again)
     std::set<FdbKey> pending_;     // additions that wait to be written together
+    std::set<FdbKey> pending_vteps_;
     Clock::time_point pending_since_;
     QuickFacts quick_facts_;
     Clock::time_point next_audit_;
