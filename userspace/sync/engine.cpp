@@ -100,6 +100,12 @@ BridgePlan Engine::consider(Ifindex device, HookChoice choice) {
     return plan_bridge(host(), host().links.at(device), choice, failures_);
 }
 
+bool Engine::would_carry(Ifindex device, const Selection& selection) const {
+    const Plan plan = make_plan(host(), selection, failures_);
+    const auto found = plan.find(device);
+    return found != plan.end() && !found->second.carries.empty() && found->second.refusal.empty();
+}
+
 std::vector<int> Engine::event_fds() const {
     std::vector<int> fds = {route_events_.fd(), filter_events_.fd(), programs_.requests.fd()};
     if (driver_events_) fds.push_back(driver_events_->fd());

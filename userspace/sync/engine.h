@@ -47,6 +47,8 @@ public:
     const Selection& selection() const { return state_.selection; }
     // Whether the rules would take the bridge or device, without changing anything but what is known of it.
     BridgePlan consider(Ifindex device, HookChoice choice);
+    // Whether VXLAN packets would go fast by the device, once consider() has looked at it.
+    bool would_carry(Ifindex device, const Selection& selection) const;
 
     // Descriptors to wait for; call on_events() when one is readable.
     std::vector<int> event_fds() const;
