@@ -144,6 +144,9 @@ void Entries<Entry>::failed(const typename Entry::Erase& erase) {
     held_[erase.key] = {};
 }
 
+template class Entries<FdbEntries>;
+template class Entries<VtepEntries>;
+
 WriteFdb FdbEntries::write(const fdb_key& key, const Held& held) {
     return {key, fdb_entry{held.slot, held.flags, 0, {}, 0}};
 }
