@@ -162,6 +162,8 @@ Programs::Programs(BpfObject tc, bool adopted, std::string why_no_connections)
       vlan_uppers(duplicate(map_fd(tc.get(), MAP_VLAN_UPPERS))),
       vlan_counters(duplicate(map_fd(tc.get(), MAP_VLAN_COUNTERS))),
       flows(duplicate(map_fd(tc.get(), MAP_FLOWS))),
+      tunnels(duplicate(map_fd(tc.get(), MAP_TUNNELS))),
+      vteps(duplicate(map_fd(tc.get(), MAP_VTEPS))),
       requests(map_fd(tc.get(), MAP_REQUESTS)),
       fdb_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FDB))),
       flows_size(bpf_map__max_entries(bpf_object__find_map_by_name(tc.get(), MAP_FLOWS))),

@@ -19,6 +19,7 @@
 #include "maps/device.h"
 #include "maps/fdb.h"
 #include "maps/flow.h"
+#include "maps/tunnel.h"
 #include "maps/vlan.h"
 
 struct bpf_object;
@@ -110,6 +111,8 @@ public:
     Map<vlan_upper_key, std::uint32_t> vlan_uppers;
     PerCpuHash<vlan_count_key, struct vlan_counters> vlan_counters;
     Map<flow_key, flow> flows;
+    Map<tunnel_key, std::uint32_t> tunnels;
+    Map<fdb_key, vtep> vteps;
     Requests requests;
     std::uint32_t fdb_size = 0;
     std::uint32_t flows_size = 0;

@@ -56,6 +56,12 @@ bool operator==(const FdbChanged& a, const FdbChanged& b) {
 bool operator==(const FdbGone& a, const FdbGone& b) {
     return a.key == b.key;
 }
+bool operator==(const VtepChanged& a, const VtepChanged& b) {
+    return a.key == b.key && a.record == b.record;
+}
+bool operator==(const VtepGone& a, const VtepGone& b) {
+    return a.key == b.key;
+}
 bool operator==(const VlansChanged& a, const VlansChanged& b) {
     return a.index == b.index;
 }
@@ -151,6 +157,30 @@ Message vlan_device(const std::function<void(Message&)>& data) {
     message.text(IFLA_IFNAME, "eth1.10").u32(IFLA_MTU, 1500).u32(IFLA_LINK, 11).nest(IFLA_LINKINFO, [&](Message& info) {
         info.text(IFLA_INFO_KIND, "vlan").nest(IFLA_INFO_DATA, data);
     });
+    return message;
+}
+
+// With a VNI and a port, then what `data` puts.
+Message vxlan_device(const std::function<void(Message&)>& data) {
+    Message message(RTM_NEWLINK, link_header(AF_UNSPEC, 30));
+    message.text(IFLA_IFNAME, "vxlan7").u32(IFLA_MTU, 1450).nest(IFLA_LINKINFO, [&](Message& info) {
+        info.text(IFLA_INFO_KIND, "vxlan").nest(IFLA_INFO_DATA, [&](Message& m) {
+            m.u32(IFLA_VXLAN_ID, 7).be16(IFLA_VXLAN_PORT, 4789);
+            data(m);
+        });
+    });
+    return message;
+}
+
+void put_address(Message& message, unsigned type, std::string_view text) {
+    const IpAddress address = *IpAddress::parse(text);
+    message.put(type, address.storage.data(), address.bytes().size());
+}
+
+Message vtep(unsigned type, std::uint16_t state, std::string_view address, const MacAddr& of = mac(1)) {
+    Message message(type, ndmsg{.ndm_family = AF_BRIDGE, .ndm_ifindex = 30, .ndm_state = state, .ndm_flags = NTF_SELF});
+    message.mac(NDA_LLADDR, of);
+    if (!address.empty()) put_address(message, NDA_DST, address);
     return message;
 }
 
@@ -534,6 +564,125 @@ TEST(DecodeLink, EachVlanDeviceAttribute) {
     EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u32(IFLA_VLAN_ID, 10); })));
     EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u16(IFLA_VLAN_ID, 10).u32(IFLA_VLAN_FLAGS, 1); })));
     EXPECT_FALSE(decoded(vlan_device([](Message& m) { m.u16(IFLA_VLAN_ID, 10).u8(IFLA_VLAN_PROTOCOL, 1); })));
+}
+
+TEST(DecodeLink, EachVxlanAttribute) {
+    struct Row {
+        const char* what;
+        std::function<void(Message&)> put;
+        std::function<void(VxlanAttributes&)> expect;
+    };
+    const auto address = [](unsigned type, const char* text) {
+        return [type, text](Message& m) { put_address(m, type, text); };
+    };
+    const auto u8 = [](unsigned type, std::uint8_t value) { return [type, value](Message& m) { m.u8(type, value); }; };
+    const auto flag = [](unsigned type) { return [type](Message& m) { m.put(type, nullptr, 0); }; };
+    const auto option = [](const char* name) { return [name](VxlanAttributes& v) { v.options = {name}; }; };
+    const auto nothing = [](VxlanAttributes&) {};
+    const std::vector<Row> rows = {
+        {"no more", [](Message&) {}, nothing},
+        {"remote", address(IFLA_VXLAN_GROUP, "192.0.2.2"), [](VxlanAttributes& v) { v.has_remote = true; }},
+        {"group", address(IFLA_VXLAN_GROUP, "239.1.1.1"),
+         [](VxlanAttributes& v) { v.has_remote = v.remote_is_group = true; }},
+        {"IPv6 remote", address(IFLA_VXLAN_GROUP6, "2001:db8::2"),
+         [](VxlanAttributes& v) { v.has_remote = v.ipv6 = true; }},
+        {"IPv6 group", address(IFLA_VXLAN_GROUP6, "ff05::1"),
+         [](VxlanAttributes& v) { v.has_remote = v.ipv6 = v.remote_is_group = true; }},
+        {"local", address(IFLA_VXLAN_LOCAL, "192.0.2.1"), [](VxlanAttributes& v) { v.has_local = true; }},
+        {"IPv6 local", address(IFLA_VXLAN_LOCAL6, "2001:db8::1"),
+         [](VxlanAttributes& v) { v.has_local = v.ipv6 = true; }},
+        {"link", [](Message& m) { m.u32(IFLA_VXLAN_LINK, 20); }, [](VxlanAttributes& v) { v.lower = Ifindex{20}; }},
+        {"learning", u8(IFLA_VXLAN_LEARNING, 1), [](VxlanAttributes& v) { v.learning = true; }},
+        {"ageing", [](Message& m) { m.u32(IFLA_VXLAN_AGEING, 300); }, [](VxlanAttributes& v) { v.ageing_ms = 300000; }},
+        {"ttl", u8(IFLA_VXLAN_TTL, 64), [](VxlanAttributes& v) { v.ttl = 64; }},
+        {"ttl inherit", u8(IFLA_VXLAN_TTL_INHERIT, 1), [](VxlanAttributes& v) { v.ttl_inherit = true; }},
+        {"tos", u8(IFLA_VXLAN_TOS, 1), [](VxlanAttributes& v) { v.tos = 1; }},
+        {"df set", u8(IFLA_VXLAN_DF, 1), [](VxlanAttributes& v) { v.df = VxlanDf::set; }},
+        {"df inherit", u8(IFLA_VXLAN_DF, 2), [](VxlanAttributes& v) { v.df = VxlanDf::inherit; }},
+        {"another df", u8(IFLA_VXLAN_DF, 3), [](VxlanAttributes& v) { v.unknown = {IFLA_VXLAN_DF}; }},
+        {"label", [](Message& m) { m.be32(IFLA_VXLAN_LABEL, 0x12345); }, [](VxlanAttributes& v) { v.label = 0x12345; }},
+        {"fixed label", [](Message& m) { m.u32(32, 0); }, nothing},
+        {"label inherit", [](Message& m) { m.u32(32, 1); }, [](VxlanAttributes& v) { v.label_inherit = true; }},
+        {"another label policy", [](Message& m) { m.u32(32, 2); }, [](VxlanAttributes& v) { v.unknown = {32}; }},
+        {"udpcsum", u8(IFLA_VXLAN_UDP_CSUM, 1), [](VxlanAttributes& v) { v.udp_csum = true; }},
+        {"udp6zerocsumtx", u8(IFLA_VXLAN_UDP_ZERO_CSUM6_TX, 1), [](VxlanAttributes& v) { v.udp6_zero_csum_tx = true; }},
+        {"udp6zerocsumrx", u8(IFLA_VXLAN_UDP_ZERO_CSUM6_RX, 1), [](VxlanAttributes& v) { v.udp6_zero_csum_rx = true; }},
+        {"external", u8(IFLA_VXLAN_COLLECT_METADATA, 1), option("external")},
+        {"not external", u8(IFLA_VXLAN_COLLECT_METADATA, 0), nothing},
+        {"vnifilter", u8(IFLA_VXLAN_VNIFILTER, 1), option("vnifilter")},
+        {"gbp", flag(IFLA_VXLAN_GBP), option("gbp")},
+        {"gpe", flag(IFLA_VXLAN_GPE), option("gpe")},
+        {"proxy", u8(IFLA_VXLAN_PROXY, 1), option("proxy")},
+        {"rsc", u8(IFLA_VXLAN_RSC, 1), option("rsc")},
+        {"l2miss", u8(IFLA_VXLAN_L2MISS, 1), option("l2miss")},
+        {"l3miss", u8(IFLA_VXLAN_L3MISS, 1), option("l3miss")},
+        {"remcsumtx", u8(IFLA_VXLAN_REMCSUM_TX, 1), option("remcsumtx")},
+        {"remcsumrx", u8(IFLA_VXLAN_REMCSUM_RX, 1), option("remcsumrx")},
+        {"no partial", flag(IFLA_VXLAN_REMCSUM_NOPARTIAL), option("remcsum-nopartial")},
+        {"localbypass", u8(31, 1), nothing},
+        {"nolocalbypass", u8(31, 0), option("nolocalbypass")},
+        {"limit", [](Message& m) { m.u32(IFLA_VXLAN_LIMIT, 5); }, nothing},
+        {"port range", [](Message& m) { m.u32(IFLA_VXLAN_PORT_RANGE, 5); }, nothing},
+        {"reserved bits", [](Message& m) { m.put(33, "12345678", 8); }, nothing},
+        {"fan map", [](Message& m) { m.put(33, "123456789abc", 12); }, [](VxlanAttributes& v) { v.unknown = {33}; }},
+        {"mcroute", u8(34, 1), nothing},
+        {"unknown", u8(60, 0), [](VxlanAttributes& v) { v.unknown = {60}; }},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        VxlanAttributes expected;
+        expected.vni = 7;
+        expected.port = 4789;
+        row.expect(expected);
+        const auto event = decoded(vxlan_device(row.put));
+        ASSERT_TRUE(event.has_value());
+        EXPECT_EQ(std::get<LinkChanged>(*event).link.vxlan, expected);
+    }
+    for (const unsigned type :
+         {IFLA_VXLAN_ID, IFLA_VXLAN_PORT, IFLA_VXLAN_GROUP, IFLA_VXLAN_GROUP6, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6,
+          IFLA_VXLAN_LINK, IFLA_VXLAN_LEARNING, IFLA_VXLAN_AGEING, IFLA_VXLAN_DF, IFLA_VXLAN_COLLECT_METADATA})
+        EXPECT_FALSE(decoded(vxlan_device([type](Message& m) { m.put(type, "12345", 5); }))) << type;
+}
+
+TEST(DecodeFdb, Vteps) {
+    struct Row {
+        const char* what;
+        Message message;
+        std::optional<Event> event;
+    };
+    const FdbKey one{Ifindex{30}, Vid::none, mac(1)};
+    const auto changed = [&one](const char* address, bool fixed) {
+        return Event(VtepChanged{one, {*IpAddress::parse(address), fixed}});
+    };
+    const auto with = [](unsigned type) {
+        Message message = vtep(RTM_NEWNEIGH, NUD_REACHABLE, "192.0.2.2");
+        message.u32(type, 5);
+        return message;
+    };
+    Message nexthop = vtep(RTM_NEWNEIGH, NUD_NOARP, "");
+    nexthop.u32(NDA_NH_ID, 5);
+    Message cut = vtep(RTM_NEWNEIGH, NUD_REACHABLE, "");
+    cut.put(NDA_DST, "12345", 5);
+    const std::vector<Row> rows = {
+        {"learned", vtep(RTM_NEWNEIGH, NUD_REACHABLE, "192.0.2.2"), changed("192.0.2.2", false)},
+        {"IPv6", vtep(RTM_NEWNEIGH, NUD_REACHABLE, "2001:db8::2"), changed("2001:db8::2", false)},
+        {"permanent", vtep(RTM_NEWNEIGH, NUD_PERMANENT, "192.0.2.2"), changed("192.0.2.2", true)},
+        {"static", vtep(RTM_NEWNEIGH, NUD_NOARP, "192.0.2.2"), changed("192.0.2.2", true)},
+        {"gone", vtep(RTM_DELNEIGH, NUD_STALE, "192.0.2.2"), Event(VtepGone{one})},
+        {"a nexthop group", nexthop, Event(VtepGone{one})},
+        {"of a VNI", with(NDA_SRC_VNI), Event(VtepGone{one})},
+        {"with a VNI of its own", with(NDA_VNI), Event(VtepGone{one})},
+        {"with a device of its own", with(NDA_IFINDEX), Event(VtepGone{one})},
+        {"behind a group", vtep(RTM_NEWNEIGH, NUD_REACHABLE, "239.1.1.1"), Event(VtepGone{one})},
+        {"all other addresses", vtep(RTM_NEWNEIGH, NUD_PERMANENT, "192.0.2.2", {}), std::nullopt},
+        {"a group's address", vtep(RTM_NEWNEIGH, NUD_PERMANENT, "192.0.2.2", {{1, 0, 0x5e, 0, 0, 1}}), std::nullopt},
+        {"another driver's", vtep(RTM_NEWNEIGH, NUD_PERMANENT, ""), std::nullopt},
+        {"address of five bytes", cut, std::nullopt},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        EXPECT_EQ(decoded(row.message), row.event);
+    }
 }
 
 TEST(DecodeFdb, Entries) {
@@ -1120,6 +1269,12 @@ std::vector<Message> all_messages() {
                 const ifla_vlan_flags flags{1, 0xffffffff};
                 m.u16(IFLA_VLAN_ID, 10).be16(IFLA_VLAN_PROTOCOL, 0x88a8).put(IFLA_VLAN_FLAGS, &flags, sizeof(flags));
             }),
+            vxlan_device([](Message& m) {
+                put_address(m, IFLA_VXLAN_LOCAL, "192.0.2.1");
+                m.u32(IFLA_VXLAN_LINK, 11).u32(IFLA_VXLAN_AGEING, 300).u8(IFLA_VXLAN_LEARNING, 1);
+            }),
+            vtep(RTM_NEWNEIGH, NUD_REACHABLE, "192.0.2.2"),
+            vtep(RTM_DELNEIGH, NUD_REACHABLE, "2001:db8::2"),
             port_vlans(),
             del,
             entry,

@@ -237,6 +237,87 @@ TEST(Mirror, FdbChanges) {
     EXPECT_FALSE(dirty.plan) << "addresses do not change what devices may do";
 }
 
+constexpr Ifindex kVxlan{40}, kUplink{41};
+
+Host host_with_tunnel() {
+    Host host = plain_host();
+    host.links[kUplink] = plain_link(kUplink, "eth0", "", "mq");
+    host.links[kVxlan] = plain_port(kVxlan, "vxlan7", "vxlan", "noqueue");
+    host.links[kVxlan].vxlan.emplace().lower = kUplink;
+    return host;
+}
+
+VtepRecord at(const char* address) {
+    return {*IpAddress::parse(address), false};
+}
+
+TEST(Mirror, Vteps) {
+    Mirror mirror = mirror_of(host_with_tunnel());
+    mirror.apply(VtepChanged{key(1, kVxlan), at("192.0.2.2")});
+    mirror.apply(VtepChanged{key(2, kVxlan), at("192.0.2.2")});
+    Dirty dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.vteps, ElementsAre(key(1, kVxlan), key(2, kVxlan)));
+    EXPECT_THAT(dirty.fdb, IsEmpty());
+    EXPECT_FALSE(dirty.plan);
+
+    mirror.apply(VtepChanged{key(1, kVxlan), at("192.0.2.2")});
+    mirror.apply(VtepGone{key(9, kVxlan)});
+    EXPECT_THAT(mirror.take_dirty().vteps, IsEmpty());
+    mirror.apply(VtepChanged{key(1, kVxlan), at("192.0.2.3")});
+    mirror.apply(VtepGone{key(2, kVxlan)});
+    EXPECT_THAT(mirror.take_dirty().vteps, ElementsAre(key(1, kVxlan), key(2, kVxlan)));
+    EXPECT_EQ(mirror.host().vteps.at(key(1, kVxlan)), at("192.0.2.3"));
+    EXPECT_FALSE(mirror.host().vteps.contains(key(2, kVxlan)));
+
+    // A dump that has one as it was, and one that no event told of.
+    mirror.begin_resync();
+    for (const auto& [index, link] : host_with_tunnel().links) mirror.apply(LinkChanged{link});
+    mirror.apply(VtepChanged{key(1, kVxlan), at("192.0.2.3")});
+    mirror.apply(VtepChanged{key(3, kVxlan), at("192.0.2.3")});
+    mirror.finish_resync();
+    EXPECT_THAT(mirror.take_dirty().vteps, ElementsAre(key(3, kVxlan)));
+
+    mirror.apply(LinkGone{kVxlan});
+    EXPECT_THAT(mirror.host().vteps, IsEmpty());
+    EXPECT_THAT(mirror.take_dirty().vteps, ElementsAre(key(1, kVxlan), key(3, kVxlan)));
+}
+
+// What the packets of a tunnel look like has to be seen anew.
+TEST(Mirror, TunnelChanges) {
+    struct Row {
+        const char* what;
+        void (*change)(Host&);
+        bool routing;
+    };
+    const std::vector<Row> rows = {
+        {"an attribute", [](Host& h) { h.links[kVxlan].vxlan->ttl = 9; }, true},
+        {"the underlay's address", [](Host& h) { h.links[kUplink].mac = mac(1); }, true},
+        {"its MTU", [](Host& h) { h.links[kUplink].mtu = 9000; }, true},
+        {"it goes down", [](Host& h) { h.links[kUplink].flags &= ~unsigned{IFF_UP}; }, true},
+        {"its promiscuity", [](Host& h) { h.links[kUplink].promiscuity = 1; }, false},
+        {"another device's address", [](Host& h) { h.links[kNic].mac = mac(1); }, false},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        Host host = host_with_tunnel();
+        Mirror mirror = mirror_of(host);
+        row.change(host);
+        for (const auto& [index, link] : host.links) mirror.apply(LinkChanged{link});
+        const Dirty dirty = mirror.take_dirty();
+        EXPECT_TRUE(dirty.plan);
+        EXPECT_EQ(dirty.routing, row.routing);
+    }
+    // The underlay is asked about when a tunnel comes that is bound to it.
+    Host host = host_with_tunnel();
+    const Link vxlan = host.links.at(kVxlan);
+    host.links.erase(kVxlan);
+    Mirror mirror = mirror_of(host);
+    mirror.apply(LinkChanged{vxlan});
+    const Dirty dirty = mirror.take_dirty();
+    EXPECT_THAT(dirty.probe, ElementsAre(kVxlan, kUplink));
+    EXPECT_THAT(dirty.traffic_control, ElementsAre(kVxlan, kUplink));
+}
+
 TEST(Mirror, OtherEvents) {
     Mirror mirror = mirror_of(plain_host());
     mirror.apply(TrafficControlChanged{kNic});

@@ -35,6 +35,8 @@ public:
     std::map<std::uint32_t, std::uint32_t> targets;
     std::map<std::uint32_t, port_vlans> vlans;
     std::map<std::vector<std::uint32_t>, std::uint32_t> uppers;
+    std::map<std::vector<std::uint32_t>, std::uint32_t> tunnels;
+    std::map<fdb_key, vtep, KeyLess> vteps;
     std::function<bool(const Operation&)> fails = [](const Operation&) { return false; };
 
     void apply(const Operations& operations, Reconciler& reconciler) {
@@ -118,6 +120,11 @@ private:
     void apply(const WriteVlans& operation) { vlans[operation.slot] = *operation.vlans; }
     void apply(const WriteUpper& operation) { uppers[words(operation.key)] = operation.slot; }
     void apply(const EraseUpper& operation) { uppers.erase(words(operation.key)); }
+    void apply(const WriteTunnel& operation) { tunnels[words(operation.key)] = operation.slot; }
+    void apply(const EraseTunnel& operation) { tunnels.erase(words(operation.key)); }
+    void apply(const WriteVtep& operation) { vteps[operation.key] = operation.entry; }
+    void apply(const EraseVtep& operation) { vteps.erase(operation.key); }
+    static std::vector<std::uint32_t> words(const tunnel_key& key) { return {key.vni, key.port, key.family}; }
     static std::vector<std::uint32_t> words(const vlan_upper_key& key) { return {key.ifindex, key.protocol, key.vid}; }
 };
 
@@ -139,6 +146,13 @@ struct Bench {
         maps.apply(removals, reconciler);
         judge_devices();
         write(dirty);
+    }
+
+    void judge_vteps(const std::set<FdbKey>& dirty) {
+        Operations operations;
+        for (const FdbKey& one : dirty) reconciler.remove_changed_vtep(one, operations);
+        for (const FdbKey& one : dirty) reconciler.reconcile_vtep(host, plan, one, operations);
+        maps.apply(operations, reconciler);
     }
 
     // Nothing has changed: only what failed is tried again.
@@ -895,6 +909,100 @@ private:
 
     std::mt19937 random_;
 };
+
+constexpr Ifindex kVxlan{40}, kUplink{41};
+
+Bench bench_with_tunnel(std::size_t room = kRoom) {
+    Bench bench(room);
+    Host& host = bench.host;
+    host.links[kUplink] = plain_link(kUplink, "eth0", "", "mq");
+    host.drivers[kUplink] = plain_nic();
+    host.links[kVxlan] = plain_port(kVxlan, "vxlan7", "vxlan", "noqueue");
+    VxlanAttributes& vxlan = host.links[kVxlan].vxlan.emplace();
+    vxlan.vni = 7;
+    vxlan.port = 4789;
+    vxlan.lower = kUplink;
+    vxlan.learning = true;
+    return bench;
+}
+
+const std::vector<std::uint32_t> kTunnelWords = {7, htons(4789), AF_INET};
+
+TEST(Reconcile, Tunnel) {
+    Bench bench = bench_with_tunnel();
+    bench.judge();
+    const auto slots = [&bench] { return bench.maps.tunnels; };
+    using Tunnels = std::map<std::vector<std::uint32_t>, std::uint32_t>;
+    EXPECT_EQ(slots(), (Tunnels{{kTunnelWords, bench.slot(kVxlan)}}));
+    EXPECT_NE(bench.maps.devices.at(bench.slot(kUplink)).flags & DEVICE_UNDERLAY, 0U);
+    EXPECT_EQ(bench.maps.devices.at(bench.slot(kUplink)).bridge, 0U);
+
+    // Somebody captures there; a failed removal is done again.
+    bench.host.links[kVxlan].promiscuity = 2;
+    bench.maps.fails = [](const Operation& operation) { return std::holds_alternative<EraseTunnel>(operation); };
+    bench.judge();
+    EXPECT_THAT(slots(), SizeIs(1));
+    bench.maps.fails = [](const Operation&) { return false; };
+    bench.retry();
+    EXPECT_THAT(slots(), IsEmpty());
+    EXPECT_EQ(bench.slot(kUplink), 0U) << "it carries nothing any more";
+
+    // An earlier daemon's.
+    Reconciler next(kRoom);
+    next.adopt({}, {}, {}, {}, {{{8, htons(4789), AF_INET}, 5}});
+    Plan plan = make_plan(bench.host, bench.selection, {});
+    EXPECT_EQ(count<EraseTunnel>(next.reconcile_devices(plan)), 1U);
+}
+
+TEST(Reconcile, Vteps) {
+    Bench bench = bench_with_tunnel(2);
+    const FdbKey one = key(1, kVxlan), two = key(2, kVxlan), three = key(3, kVxlan);
+    bench.host.vteps[one] = {*IpAddress::parse("192.0.2.2"), false};
+    bench.host.vteps[two] = {*IpAddress::parse("2001:db8::2"), true};
+    bench.judge();
+    ASSERT_THAT(bench.maps.vteps, SizeIs(2));
+    const vtep learned = bench.maps.vteps.at(to_map_key(one));
+    EXPECT_EQ(ntohl(learned.address[0]), 0xc0000202U);
+    EXPECT_EQ(learned.address[1] | learned.address[2] | learned.address[3], 0U);
+    EXPECT_EQ(learned.fixed | learned.distrusted, 0);
+    EXPECT_EQ(learned.shown_ns, 0U);
+    EXPECT_EQ(ntohl(bench.maps.vteps.at(to_map_key(two)).address[3]), 2U);
+    EXPECT_EQ(bench.maps.vteps.at(to_map_key(two)).fixed, 1);
+
+    bench.maps.log.clear();
+    bench.judge();
+    EXPECT_THAT(bench.maps.log, IsEmpty());
+    bench.judge_vteps({one});
+    EXPECT_EQ(count<EraseVtep>(bench.maps.log), 1U) << "changed and changed back: written anew";
+    EXPECT_EQ(count<WriteVtep>(bench.maps.log), 1U);
+    Operations rewritten;
+    bench.reconciler.rewrite_vtep(to_map_key(two), rewritten);
+    EXPECT_THAT(rewritten, SizeIs(2));
+    EXPECT_EQ(std::get<WriteVtep>(rewritten.at(1)).entry.fixed, 1);
+
+    bench.host.vteps[three] = bench.host.vteps[one];
+    bench.judge_vteps({three});
+    EXPECT_EQ(bench.reconciler.vteps_left_out(), 1U);
+    bench.host.vteps.erase(one);
+    bench.judge_vteps({one});
+    bench.judge();
+    EXPECT_TRUE(bench.maps.vteps.contains(to_map_key(three))) << "there is room again";
+
+    // What the kernel does not move any more is written so.
+    bench.host.links[kVxlan].vxlan->learning = false;
+    bench.judge();
+    EXPECT_EQ(bench.maps.vteps.at(to_map_key(three)).fixed, 1);
+    bench.maps.fails = [](const Operation& operation) { return std::holds_alternative<EraseVtep>(operation); };
+    bench.host.vteps.erase(three);
+    bench.judge_vteps({three});
+    bench.maps.fails = [](const Operation&) { return false; };
+    EXPECT_THAT(bench.reconciler.take_failed_vteps(), testing::ElementsAre(three));
+    bench.judge_vteps({three});
+    EXPECT_THAT(bench.maps.vteps, SizeIs(1));
+    bench.host.links.erase(kVxlan);
+    bench.judge();
+    EXPECT_THAT(bench.maps.vteps, IsEmpty());
+}
 
 // Of two devices that share a place in the index the first to come has it: a fresh start may choose the other, which is
 // no less right. So the comparison is with a fresh start on a host without those that lost.

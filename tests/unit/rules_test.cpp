@@ -165,7 +165,7 @@ TEST(Rules, EachBridgeAttribute) {
 TEST(Rules, EachValueOfTheLink) {
     [[maybe_unused]] const auto [index, name, kind, arp_type, flags, carrier, address, mtu, promiscuity, allmulti,
                                  qdisc, master, lower, lower_netnsid, switchdev, xdp_program, xdp_generic,
-                                 bridge_attributes, port_attributes, vlan] = Link{};
+                                 bridge_attributes, port_attributes, vlan, vxlan] = Link{};
     const auto kind_row = [](const char* of, std::string refusal, Hook hook, std::string no_xdp) {
         return Row{.what = of,
                    .change = [of](Host& h) { nic(h).kind = of; },
@@ -183,7 +183,7 @@ TEST(Rules, EachValueOfTheLink) {
         kind_row("vlan", "", Hook::tc, "a vlan device runs no native XDP"),
         kind_row("dummy", "", Hook::tc, "a dummy device runs no native XDP"),
         kind_row("tun", "", Hook::tc, "behind the tap"),
-        kind_row("vxlan", "kind vxlan", Hook::kernel, ""),
+        kind_row("vxlan", "its VXLAN attributes are not known yet", Hook::kernel, ""),
         kind_row("macvlan", "kind macvlan", Hook::kernel, ""),
         kind_row("gretap", "kind gretap", Hook::kernel, ""),
         kind_row("team", "kind team", Hook::kernel, ""),
@@ -379,8 +379,8 @@ TEST(Rules, EachValueOfNetfilter) {
 }
 
 TEST(Rules, EachOtherValueOfTheHost) {
-    [[maybe_unused]] const auto [links, fdb, vlans, vlan_uppers, drivers, traffic_control, netfilter, finds_connections,
-                                 forwards, vlan_devices] = Host{};
+    [[maybe_unused]] const auto [links, fdb, vteps, vlans, vlan_uppers, drivers, traffic_control, netfilter,
+                                 finds_connections, forwards, vlan_devices] = Host{};
     check({
         {.what = "forwards", .change = [](Host& h) { h.forwards = true; }, .gained = DEVICE_ROUTED},
         {.what = "vlan_devices", .change = [](Host& h) { h.vlan_devices = true; }, .gained = DEVICE_VLAN_UPPERS},

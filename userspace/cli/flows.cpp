@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/client.h"
@@ -17,6 +18,7 @@
 #include "maps/flow.h"
 #include "model/ip.h"
 #include "model/types.h"
+#include "netlink/dump.h"
 
 namespace underpass {
 
@@ -71,9 +73,58 @@ bool is_live(const flow& flow, std::uint64_t now) {
     return flow.packets > 0 && flow.asked_ns + 2 * FLOW_PULSE_NS > now;
 }
 
-Json flow_json(const flow_key& key, const flow& flow, std::uint64_t now) {
+const char* kind_text(std::uint8_t kind) {
+    switch (kind) {
+        case FLOW_DECAP: return "decapsulated";
+        case FLOW_ENCAP: return "encapsulated";
+        default: return "routed";
+    }
+}
+
+// The VXLAN devices that flows name, as the kernel has them.
+class Tunnels {
+public:
+    // Absent: it is gone.
+    std::optional<VxlanAttributes> find(std::uint32_t ifindex) {
+        const auto [known, fresh] = known_.try_emplace(ifindex);
+        if (!fresh) return known->second;
+        if (const auto link = get_link(route_, Ifindex{ifindex})) known->second = link->vxlan;
+        return known->second;
+    }
+
+private:
+    NetlinkSocket route_{NETLINK_ROUTE};
+    std::map<std::uint32_t, std::optional<VxlanAttributes>> known_;
+};
+
+// Of VXLAN packets the key is of the outer headers, and names the VXLAN device; so does that of frames that are put
+// into one, whose outer ends are in `out`.
+void add_tunnel(Json& json, const flow_key& key, const flow& flow, Tunnels& tunnels) {
+    if (key.kind != FLOW_DECAP && key.kind != FLOW_ENCAP) return;
+    const auto vxlan = tunnels.find(key.ifindex);
+    const bool out = key.kind == FLOW_ENCAP;
+    const auto family = static_cast<std::uint8_t>(vxlan && vxlan->ipv6 ? AF_INET6 : AF_INET);
+    json["vxlan"] = {{"name", device_text(key.ifindex)},
+                     {"vni", vxlan ? Json(vxlan->vni) : Json()},
+                     {"vtep", out ? address_text(flow.out.destination, family) : address_text(key.source, key.family)}};
+    json["in"] = out ? "" : device_text(flow.egress);
+    json["out"] = out ? device_text(flow.egress) : device_text(key.ifindex);
+}
+
+// "eth0 to 192.0.2.2 by vxlan7 (VNI 7)"
+std::string tunnel_text(const Json& flow, const char* end, const char* direction) {
+    auto text = flow.at(end).get<std::string>();
+    if (!flow.contains("vxlan")) return text;
+    const Json& vxlan = flow.at("vxlan");
+    const std::string vni = vxlan.at("vni").is_null() ? "gone" : "VNI " + vxlan.at("vni").dump();
+    return fmt::format("{} {} {} by {} ({})", text, direction, vxlan.at("vtep").get<std::string>(),
+                       vxlan.at("name").get<std::string>(), vni);
+}
+
+Json flow_json(const flow_key& key, const flow& flow, std::uint64_t now, Tunnels& tunnels) {
     const double age = seconds(now > flow.begun_ns ? now - flow.begun_ns : 0);
-    Json json = {{"protocol", key.protocol},
+    Json json = {{"kind", kind_text(key.kind)},
+                 {"protocol", key.protocol},
                  {"protocol_name", protocol_text(key.protocol)},
                  {"source", address_text(key.source, key.family)},
                  {"destination", address_text(key.destination, key.family)},
@@ -86,7 +137,8 @@ Json flow_json(const flow_key& key, const flow& flow, std::uint64_t now) {
                  {"bytes", flow.bytes},
                  {"age_s", age},
                  {"packets_per_s", age > 0 ? static_cast<double>(flow.packets) / age : 0}};
-    if ((flow.out.flags & FLOW_TRANSLATED) != 0)
+    add_tunnel(json, key, flow, tunnels);
+    if (key.kind == FLOW_ROUTED && (flow.out.flags & FLOW_TRANSLATED) != 0)
         json["translated"] = {{"source", address_text(flow.out.source, key.family)},
                               {"source_port", ntohs(flow.out.source_port)},
                               {"destination", address_text(flow.out.destination, key.family)},
@@ -116,14 +168,16 @@ void print_flows(const Json& flows, std::size_t all) {
     std::vector<std::vector<std::string>> rows = {
         {"protocol", "from", "to", "translated to", "in", "out", "next hop", "frames", "bytes", "frames/s", "age", ""}};
     for (const Json& flow : flows)
-        rows.push_back({flow.at("protocol_name").get<std::string>(), end_text(flow, "source", "source_port"),
-                        end_text(flow, "destination", "destination_port"), translation_text(flow),
-                        flow.at("in").get<std::string>(), flow.at("out").get<std::string>(),
-                        flow.at("next_hop").get<std::string>(), count_text(flow.at("packets").get<std::uint64_t>()),
-                        bytes_text(flow.at("bytes").get<std::uint64_t>()),
-                        count_text(static_cast<std::uint64_t>(flow.at("packets_per_s").get<double>())),
-                        fmt::format("{:.1f} s", flow.at("age_s").get<double>()),
-                        flow.at("fast").get<bool>() ? "" : "by the kernel at the moment"});
+        rows.push_back(
+            {flow.at("protocol_name").get<std::string>(), end_text(flow, "source", "source_port"),
+             end_text(flow, "destination", "destination_port"), translation_text(flow),
+             flow.at("kind") == "decapsulated" ? tunnel_text(flow, "in", "from") : flow.at("in").get<std::string>(),
+             flow.at("kind") == "encapsulated" ? tunnel_text(flow, "out", "to") : flow.at("out").get<std::string>(),
+             flow.at("next_hop").get<std::string>(), count_text(flow.at("packets").get<std::uint64_t>()),
+             bytes_text(flow.at("bytes").get<std::uint64_t>()),
+             count_text(static_cast<std::uint64_t>(flow.at("packets_per_s").get<double>())),
+             fmt::format("{:.1f} s", flow.at("age_s").get<double>()),
+             flow.at("fast").get<bool>() ? "" : "by the kernel at the moment"});
     if (flows.empty())
         fmt::print("no flow is routed fast at the moment\n");
     else
@@ -142,7 +196,8 @@ void list_flows(std::size_t top, bool json) {
     const std::size_t all = flows.size();
     if (!json && flows.size() > top) flows.resize(top);
     Json list = Json::array();
-    for (const auto& [key, flow] : flows) list.push_back(flow_json(key, flow, now));
+    Tunnels tunnels;
+    for (const auto& [key, flow] : flows) list.push_back(flow_json(key, flow, now, tunnels));
     if (json)
         fmt::print("{}\n", Json{{"flows", std::move(list)}}.dump(2));
     else
@@ -157,8 +212,8 @@ void add_flows(CLI::App& app) {
         bool json = false;
     };
     auto options = std::make_shared<Options>();
-    CLI::App* command =
-        app.add_subcommand("flows", "The flows that are routed, or go past rules, fast; those with most frames first");
+    CLI::App* command = app.add_subcommand(
+        "flows", "The flows that are routed, go past rules or through tunnels, fast; those with most frames first");
     command->add_option("--top", options->top, "So many of them")->check(CLI::PositiveNumber)->capture_default_str();
     command->add_flag("--json", options->json, "Print JSON, with all of them");
     command->footer("Examples:\n  underpass flows\n  underpass flows --json | jq '.flows | length'");

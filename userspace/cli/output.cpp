@@ -2,6 +2,7 @@
 #include "cli/output.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -98,15 +99,44 @@ std::vector<std::string> vlan_refusals(const nlohmann::json& port) {
     return lines;
 }
 
+std::vector<std::string> vxlan_lines(const nlohmann::json& port) {
+    if (!port.contains("vxlan") || port.at("hook") == "kernel") return {};
+    const nlohmann::json& vxlan = port.at("vxlan");
+    std::string tunnel =
+        fmt::format("VNI {}, UDP port {}", vxlan.at("vni").get<std::uint32_t>(), vxlan.at("port").get<std::uint32_t>());
+    if (const auto underlays = vxlan.at("underlays").get<std::vector<std::string>>(); !underlays.empty())
+        tunnel += fmt::format(", by {}", fmt::join(underlays, ", "));
+    if (vxlan.contains("vteps"))
+        tunnel += fmt::format("; {} addresses behind {} VTEPs", vxlan.at("addresses").get<std::uint64_t>(),
+                              vxlan.at("vteps").get<std::uint64_t>());
+    std::vector<std::string> lines = {std::move(tunnel)};
+    if (vxlan.contains("why"))
+        lines.push_back("its tunnel is left to the kernel: " + vxlan.at("why").get<std::string>());
+    if (vxlan.contains("why_not_encapsulated"))
+        lines.push_back("the kernel puts frames into it: " + vxlan.at("why_not_encapsulated").get<std::string>());
+    return lines;
+}
+
+void print_carried(const nlohmann::json& bridge) {
+    if (!bridge.contains("carries")) return;
+    std::vector<std::string> tunnels;
+    for (const nlohmann::json& one : bridge.at("carries"))
+        tunnels.push_back(
+            fmt::format("{} (VNI {})", one.at("name").get<std::string>(), one.at("vni").get<std::uint32_t>()));
+    fmt::print("  carries {}\n", fmt::join(tunnels, ", "));
+}
+
 void print_plan(const nlohmann::json& bridge) {
     const bool fast = bridge.at("state") == "fast";
     const std::string vlans = vlan_aware_text(bridge);
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlans.empty() ? "" : " (" + vlans + ")",
                fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
     if (fast) print_parts(bridge);
+    print_carried(bridge);
     std::vector<std::vector<std::string>> rows;
     for (const auto& port : bridge.at("ports")) {
         rows.push_back({port.at("name").get<std::string>(), hook_text(port), port.at("why").get<std::string>()});
+        for (const std::string& line : vxlan_lines(port)) rows.push_back({"", "", line});
         if (port.contains("cost")) rows.push_back({"", "", "cost: " + port.at("cost").get<std::string>()});
         if (port.contains("why_not_xdp") && port.at("hook") != "kernel")
             rows.push_back({"", "", "not XDP: " + port.at("why_not_xdp").get<std::string>()});

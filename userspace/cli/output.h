@@ -35,6 +35,11 @@ std::string hook_text(const nlohmann::json& port);
 // "VLAN 5: left to the kernel: ..." each.
 std::vector<std::string> vlan_refusals(const nlohmann::json& port);
 
+// Of a VXLAN device: its VNI, and what is left to the kernel. Else nothing.
+std::vector<std::string> vxlan_lines(const nlohmann::json& port);
+// "carries vxlan7 (VNI 7)" of an underlay; else nothing.
+void print_carried(const nlohmann::json& bridge);
+
 // One line a port: where its frames go and why. `bridge` as plan_json() makes it.
 void print_plan(const nlohmann::json& bridge);
 

@@ -39,6 +39,7 @@ void print_port(const Json& port) {
         hook +=
             fmt::format(", turned off: {}", fmt::join(port.at("features_off").get<std::vector<std::string>>(), ", "));
     fmt::print("  {}: {}\n", port.at("name").get<std::string>(), hook);
+    for (const std::string& line : vxlan_lines(port)) fmt::print("    {}\n", line);
     for (const std::string& refusal : vlan_refusals(port)) fmt::print("    {}\n", refusal);
     if (!port.contains("fast")) return;
     const Json& share = port.at("share_fast");
@@ -48,7 +49,9 @@ void print_port(const Json& port) {
     for (const auto& [key, what] : {std::pair("ruled", "of those, bridged in flows that rules accepted"),
                                     {"routed", "of those"},
                                     {"filtered", "of those, in accepted connections"},
-                                    {"translated", "of those, in connections with NAT"}})
+                                    {"translated", "of those, in connections with NAT"},
+                                    {"decapsulated", "of those, taken out of a tunnel"},
+                                    {"encapsulated", "of those, put into a tunnel"}})
         if (port.at(key).at("packets") != 0) rows.push_back({std::string("  ") + key, frames_text(port.at(key)), what});
     for (const auto& [reason, counter] : port.at("slow").items())
         rows.push_back({reason, frames_text(counter), counter.at("meaning").get<std::string>()});
@@ -94,6 +97,7 @@ void print_bridge(const Json& bridge) {
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlan_aware.empty() ? "" : " (" + vlan_aware + ")",
                fast ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
     if (fast) print_parts(bridge);
+    print_carried(bridge);
     if (bridge.contains("vlans"))
         print_vlans(bridge);
     else

@@ -31,13 +31,25 @@ struct PortGone {
     Ifindex index = Ifindex::none;
 };
 
-// RTM_NEWNEIGH, RTM_DELNEIGH of family AF_BRIDGE with a master (a bridge's own FDB; a driver's is none of ours).
+// RTM_NEWNEIGH, RTM_DELNEIGH of family AF_BRIDGE with a master: a bridge's own FDB.
 struct FdbChanged {
     FdbKey key;
     FdbRecord record;
 };
 
 struct FdbGone {
+    FdbKey key;
+};
+
+// The same from a VXLAN device itself, of an address that is behind one VTEP. (Other drivers' entries are none of
+// ours.)
+struct VtepChanged {
+    FdbKey key;  // without a VLAN
+    VtepRecord record;
+};
+
+// It is behind none, or not behind a plain one: a group, a nexthop group, one with a VNI or port of its own.
+struct VtepGone {
     FdbKey key;
 };
 
@@ -64,7 +76,7 @@ struct DriverChanged {
     Ifindex index = Ifindex::none;
 };
 
-using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, VlansChanged,
-                           TrafficControlChanged, RulesetChanged, RoutingChanged, DriverChanged>;
+using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, VtepChanged, VtepGone,
+                           VlansChanged, TrafficControlChanged, RulesetChanged, RoutingChanged, DriverChanged>;
 
 }  // namespace underpass

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "model/ip.h"
 #include "model/types.h"
 
 namespace underpass {
@@ -70,6 +71,36 @@ struct VlanAttributes {
     bool operator==(const VlanAttributes&) const = default;
 };
 
+// IFLA_VXLAN_DF, in the kernel's numbering.
+enum class VxlanDf : std::uint8_t { unset = 0, set = 1, inherit = 2 };
+
+// A VXLAN device's attributes: IFLA_INFO_DATA of a "vxlan" link. Of addresses only what follows for the family: one
+// without any is IPv4.
+struct VxlanAttributes {
+    std::uint32_t vni = 0;
+    std::uint16_t port = 0;  // UDP destination port, in host order
+    bool ipv6 = false;
+    bool has_local = false;
+    bool has_remote = false;
+    bool remote_is_group = false;
+    std::optional<Ifindex> lower;  // IFLA_VXLAN_LINK
+    bool learning = false;
+    std::uint64_t ageing_ms = 0;  // 0: for ever
+    std::uint8_t ttl = 0;         // 0: the host's default
+    bool ttl_inherit = false;
+    std::uint8_t tos = 0;  // 1: the inner packet's
+    VxlanDf df = VxlanDf::unset;
+    std::uint32_t label = 0;
+    bool label_inherit = false;
+    bool udp_csum = false;
+    bool udp6_zero_csum_tx = false;
+    bool udp6_zero_csum_rx = false;
+    std::set<std::string> options;    // others that are on, by their names in ip-link(8): "external", "gbp"
+    std::set<std::uint16_t> unknown;  // IFLA_VXLAN_* numbers
+
+    bool operator==(const VxlanAttributes&) const = default;
+};
+
 // VLANs of a bridge's port that are alike, one after another: BRIDGE_VLANDB_ENTRY.
 struct VlanRange {
     std::uint16_t first = 0;
@@ -112,6 +143,7 @@ struct Link {
     std::optional<BridgeAttributes> bridge;
     std::optional<PortAttributes> port;
     std::optional<VlanAttributes> vlan;
+    std::optional<VxlanAttributes> vxlan;
 
     bool operator==(const Link&) const = default;
 };
@@ -134,6 +166,15 @@ struct FdbRecord {
     bool offloaded = false;  // NTF_OFFLOADED
 
     bool operator==(const FdbRecord&) const = default;
+};
+
+// What a VXLAN device's own FDB says of one address: an RTM_NEWNEIGH message of family AF_BRIDGE from the device
+// itself.
+struct VtepRecord {
+    IpAddress address;
+    bool fixed = false;  // NUD_PERMANENT or NUD_NOARP: a frame from elsewhere does not move it
+
+    bool operator==(const VtepRecord&) const = default;
 };
 
 // What the drivers offer and what sits at the other end of a veth. Absent: could not be found out.
@@ -195,6 +236,7 @@ struct Netfilter {
 struct Host {
     std::map<Ifindex, Link> links;
     std::map<FdbKey, FdbRecord> fdb;
+    std::map<FdbKey, VtepRecord> vteps;  // of VXLAN devices, by {the device, no VLAN, the address}
     // Of bridges themselves and of their ports; kept whether or not the bridge filters by them.
     std::map<Ifindex, PortVlans> vlans;
     // VIDs whose tagged frames, in the bridge's protocol, a VLAN device on the port takes, wherever that device is.

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "model/vlan_rules.h"
+#include "model/vxlan_rules.h"
 
 namespace underpass {
 
@@ -45,6 +46,18 @@ const Value& find_or_default(const std::map<Ifindex, Value>& map, Ifindex index)
 bool is_bridge(const Host& host, Ifindex index) {
     const auto link = host.links.find(index);
     return link != host.links.end() && link->second.kind == "bridge";
+}
+
+// Who would miss the step through a device whose frames come and go by another one; empty: nobody.
+std::string missed_by(const Host& host, const Link& link) {
+    const TrafficControl& control = find_or_default(host.traffic_control, link.index);
+    if (control.foreign_ingress || control.foreign_egress)
+        return fmt::format("TC filters or programs of others are on it (tc filter show dev {})", link.name);
+    if (link.qdisc != "noqueue") return fmt::format("somebody has set up a qdisc {} on it", link.qdisc);
+    const std::uint32_t own = link.master && is_bridge(host, *link.master) ? 1 : 0;  // the bridge's
+    if (link.promiscuity > own) return "it is promiscuous: a capture (tcpdump) wants to see every frame";
+    if (link.xdp_program != 0) return "an XDP program is on it";
+    return {};
 }
 
 bool calls_iptables(const Netfilter& netfilter, const BridgeAttributes& bridge) {
@@ -117,9 +130,11 @@ std::string bridge_refusal(const Host& host, const Link& link) {
 
 // Why frames that come in by the device cannot be taken there; empty if they can.
 std::string device_refusal(const Host& host, const Link& link) {
-    constexpr std::array<std::string_view, 6> kKinds = {"", "veth", "tun", "bond", "vlan", "dummy"};
+    constexpr std::array<std::string_view, 7> kKinds = {"", "veth", "tun", "bond", "vlan", "dummy", "vxlan"};
     if (!contains(kKinds, link.kind))
         return fmt::format("devices of kind {} are not supported as ports yet", link.kind);
+    if (link.kind == "vxlan")
+        if (std::string why = vxlan_refusal(host, link); !why.empty()) return why;
     if (link.arp_type != ARPHRD_ETHER) return "it is not an Ethernet device";
     if (link.switchdev) return "it is a port of a hardware switch, which forwards by itself";
     const auto chain = host.netfilter.device_chains.find(link.name);
@@ -223,7 +238,19 @@ void set_vlan_device(device& record, const Link& link) {
     record.vlan_protocol = htons(link.vlan->protocol);
 }
 
-// Of a device of its own that packets are routed by.
+void set_vxlan(device& record, const Link& link, const PortPlan& port) {
+    if (!link.vxlan || !port.refusal.empty()) return;
+    record.flags |= vxlan_flags(*link.vxlan);
+    if (port.tunnel && port.encap_refusal.empty()) record.flags |= DEVICE_ENCAP;
+}
+
+// The time after which what a port has learned is forgotten: of a VXLAN device by its own FDB as well.
+std::uint64_t forgets_ms(const Link& link, std::uint64_t bridge_ms) {
+    if (!link.vxlan || !link.vxlan->learning || link.vxlan->ageing_ms == 0) return bridge_ms;
+    return bridge_ms == 0 ? link.vxlan->ageing_ms : std::min(bridge_ms, link.vxlan->ageing_ms);
+}
+
+// Of a device of its own.
 device routed_record(const Host& host, const Link& link, const PortPlan& port, const BridgePlan& plan) {
     device record{};
     record.ifindex = number(link.index);
@@ -231,6 +258,9 @@ device routed_record(const Host& host, const Link& link, const PortPlan& port, c
     record.flags = DEVICE_PRESENT | DEVICE_VLAN_UPPERS;
     if (is_up(link)) record.flags |= DEVICE_FORWARDING;
     if (plan.routes() && port.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS | DEVICE_ROUTED;
+    if (!plan.carries.empty() && port.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS | DEVICE_UNDERLAY;
+    set_vxlan(record, link, port);
+    record.pulse_ns = forgets_ms(link, 0) * kNsPerMs / kPulsesPerAgeing;
     if (port.below != link.index) set_vlan_device(record, link);
     set_address(record, link);
     record.max_len = longest_frame(host, link, port, kVlanRoom);
@@ -265,14 +295,17 @@ void set_router_vlans(BridgePlan& plan, const Host& host, const BridgeAttributes
 // unless somebody would miss the step between. (Else it is a device of its own, above the bridge.)
 void join_bridge(BridgePlan& plan, const Host& host, const Plan& all) {
     const Link& link = host.links.at(plan.index);
-    if (plan.is_bridge || link.kind != "vlan" || !link.vlan || !link.lower || link.lower_netnsid) return;
+    // (What carries tunnels has its packets at itself.)
+    if (plan.is_bridge || !plan.carries.empty() || link.kind != "vlan" || !link.vlan || !link.lower ||
+        link.lower_netnsid)
+        return;
     const auto below = all.find(*link.lower);
     if (below == all.end() || !below->second.vlan_aware || !below->second.routes()) return;
     const Link& bridge = host.links.at(below->first);
     const std::uint16_t vid = number(link.vlan->id);
     if (link.vlan->protocol != bridge.bridge->vlan_protocol || !link.vlan->reorder_header || link.vlan->maps_priority ||
-        !link.vlan->unknown.empty() || link.mac != bridge.mac || link.qdisc != "noqueue" || link.promiscuity > 0 ||
-        link.xdp_program != 0 || !forwarding(find_or_default(host.vlans, bridge.index), false).test(vid))
+        !link.vlan->unknown.empty() || link.mac != bridge.mac || !missed_by(host, link).empty() ||
+        !forwarding(find_or_default(host.vlans, bridge.index), false).test(vid))
         return;
     plan.router = router_record(link, bridge);
     plan.router.flags |= DEVICE_VLAN_AWARE;
@@ -291,9 +324,9 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
     set_address(record, bridge);
     const BridgeAttributes attributes = bridge.bridge.value_or(BridgeAttributes{});
     // While the topology changes the kernel forgets an address after forward_delay.
-    const std::uint64_t forgets_ms =
+    const std::uint64_t bridge_ms =
         attributes.stp ? std::min(attributes.ageing_ms, attributes.forward_delay_ms) : attributes.ageing_ms;
-    record.pulse_ns = forgets_ms * kNsPerMs / kPulsesPerAgeing;
+    record.pulse_ns = forgets_ms(link, bridge_ms) * kNsPerMs / kPulsesPerAgeing;
     if (!link.port) return record;
 
     const PortAttributes& port = *link.port;
@@ -305,6 +338,7 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
     set((port.state == PortState::forwarding || port.state == PortState::learning) && port.learning && !port.locked,
         DEVICE_LEARNS);
     if (of_bridge.refusal.empty() && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
+    set_vxlan(record, link, plan);
     set(of_bridge.routes(), DEVICE_ROUTED);
     set(of_bridge.ruled, DEVICE_RULED);
     set(port.isolated, DEVICE_ISOLATED);
@@ -352,7 +386,9 @@ void choose_xdp(const std::vector<BridgePlan*>& group, const Host& host) {
             if (plan->choice == HookChoice::automatic && (able < 2 || targets == 0)) {
                 port.xdp_target = false;
                 port.xdp_refusal = plan->is_bridge ? "no other port of the bridge can be reached by XDP"
-                                                   : "no other device that packets are routed by can be reached by XDP";
+                                   : plan->routes() || plan->carries.empty()
+                                       ? "no other device that packets are routed by can be reached by XDP"
+                                       : "no port that its tunnels lead to can be reached by XDP";
                 if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
                 continue;
             }
@@ -377,10 +413,7 @@ Ifindex below(const Host& host, const Link& bridge, const Link& link) {
     if (lower == host.links.end() || !contains(kKinds, lower->second.kind)) return link.index;
     if (bridge.bridge && bridge.bridge->vlan_filtering) return link.index;
     if (!link.vlan->reorder_header || link.vlan->maps_priority || !link.vlan->unknown.empty()) return link.index;
-    const TrafficControl& control = find_or_default(host.traffic_control, link.index);
-    if (control.foreign_ingress || control.foreign_egress || link.qdisc != "noqueue" || link.promiscuity > 1 ||
-        link.xdp_program != 0)
-        return link.index;
+    if (!missed_by(host, link).empty()) return link.index;
     if (lower->second.master && !is_bridge(host, *lower->second.master)) return link.index;
     return device_refusal(host, lower->second).empty() ? lower->first : link.index;
 }
@@ -464,10 +497,11 @@ BridgePlan begin_plan(const Host& host, const Link& bridge, HookChoice choice, c
     return plan;
 }
 
-// Of a bridge that can do nothing, or a device that routes nothing.
+// Of a bridge that can do nothing, or a device that neither routes nor carries anything.
 std::string refusal_as_a_whole(const BridgePlan& plan) {
     if (!plan.refusal.empty() || plan.ports.empty()) return plan.refusal;
-    if (!plan.is_bridge) return plan.ports[0].refusal.empty() ? plan.routing_refusal : plan.ports[0].refusal;
+    if (!plan.is_bridge && !plan.ports[0].refusal.empty()) return plan.ports[0].refusal;
+    if (!plan.is_bridge) return plan.carries.empty() ? plan.routing_refusal : "";
     const auto is_left = [](const PortPlan& port) { return !port.refusal.empty(); };
     if (!std::ranges::all_of(plan.ports, is_left)) return {};
     return fmt::format("no port of it can go fast ({}: {})", plan.ports.front().name, plan.ports.front().refusal);
@@ -479,9 +513,10 @@ void finish_plan(BridgePlan& plan, const Host& host) {
     if (plan.vlan_aware) taken = vlan_devices_by_lower(host, bridge.bridge->vlan_protocol);
     for (PortPlan& port : plan.ports) {
         // Whoever asked for XDP by name gets XDP or is told why not.
-        if (plan.choice == HookChoice::xdp && port.refusal.empty() && !port.xdp)
-            port.refusal = "no XDP here: " + port.xdp_refusal;
+        // (What comes by a VXLAN device runs XDP at its underlay.)
         const Link& link = host.links.at(port.index);
+        if (plan.choice == HookChoice::xdp && port.refusal.empty() && !port.xdp && !link.vxlan)
+            port.refusal = "no XDP here: " + port.xdp_refusal;
         port.record =
             plan.is_bridge ? device_record(host, bridge, link, port, plan) : routed_record(host, link, port, plan);
         if ((port.record.flags & DEVICE_VLAN_AWARE) != 0) plan_vlans(host, link, taken[port.index], port);
@@ -491,6 +526,118 @@ void finish_plan(BridgePlan& plan, const Host& host) {
         if (plan.vlan_aware) set_router_vlans(plan, host, *bridge.bridge);
     }
     plan.refusal = refusal_as_a_whole(plan);
+}
+
+// Why the packets of tunnels cannot come and go by the device in one step; empty if they can.
+std::string underlay_refusal(const Host& host, const Link& link) {
+    const auto master = host.links.find(link.master.value_or(Ifindex::none));
+    if (master != host.links.end()) return fmt::format("it is a port of {}", master->second.name);
+    if (link.kind == "bridge" || link.kind == "vxlan") return fmt::format("it is a {} device", link.kind);
+    return device_refusal(host, link);
+}
+
+std::string carried_by_kernel(const std::string& underlay, const std::string& why) {
+    return fmt::format("its packets come and go by {}, which is left to the kernel: {}", underlay, why);
+}
+
+// A VXLAN device of the plan that goes fast.
+struct Tunnel {
+    const BridgePlan* of_device;
+    PortPlan* port;
+};
+
+std::vector<Tunnel> tunnels_of(Plan& plan, const Host& host) {
+    std::vector<Tunnel> tunnels;
+    for (auto& [index, of_device] : plan) {
+        if (!of_device.refusal.empty() || (!of_device.is_bridge && !of_device.routes())) continue;
+        for (PortPlan& port : of_device.ports)
+            if (host.links.at(port.index).vxlan && port.refusal.empty()) tunnels.push_back({&of_device, &port});
+    }
+    return tunnels;
+}
+
+// The device that the tunnel is bound to: of the plan from now on, but no router, unless somebody has named it.
+std::set<Ifindex> take_bound(Plan& plan, const Host& host, const Tunnel& tunnel, Ifindex bound,
+                             const AttachFailures& attach_failures) {
+    const auto lower = host.links.find(bound);
+    if (lower == host.links.end()) {
+        tunnel.port->tunnel_refusal = "the device that its packets come and go by is not there";
+        return {};
+    }
+    const Link& link = lower->second;
+    if (const std::string why = underlay_refusal(host, link); !why.empty()) {
+        tunnel.port->tunnel_refusal = carried_by_kernel(link.name, why);
+        return {};
+    }
+    if (!plan.contains(bound)) {
+        const bool tc = tunnel.of_device->choice == HookChoice::tc;
+        BridgePlan fresh = begin_plan(host, link, tc ? HookChoice::tc : HookChoice::automatic, attach_failures);
+        fresh.routing_refusal = fmt::format(
+            "it is taken only for the tunnels that it carries (to route by it as well: `underpass up {}`)", link.name);
+        plan.emplace(bound, std::move(fresh));
+    }
+    return {bound};
+}
+
+// Finds by which devices the packets of each tunnel come and go. One that is bound to no device may use any: those of
+// the plan are taken.
+void take_underlays(Plan& plan, const Host& host, const AttachFailures& attach_failures) {
+    std::set<Ifindex> able;
+    for (const auto& [index, of_device] : plan)
+        if (underlay_refusal(host, host.links.at(index)).empty()) able.insert(index);
+    for (const Tunnel& tunnel : tunnels_of(plan, host)) {
+        const Link& link = host.links.at(tunnel.port->index);
+        std::string& why = tunnel.port->tunnel_refusal;
+        why = link.lower_netnsid ? "its tunnel is in another network namespace" : missed_by(host, link);
+        if (!why.empty()) continue;
+        const auto underlays =
+            link.vxlan->lower ? take_bound(plan, host, tunnel, *link.vxlan->lower, attach_failures) : able;
+        if (underlays.empty() && why.empty())
+            why = fmt::format("no device that its packets may come and go by is accelerated (`underpass up {} DEVICE`)",
+                              tunnel.of_device->name);
+        for (const Ifindex underlay : underlays) plan.at(underlay).carries[link.name] = link.vxlan->vni;
+    }
+}
+
+// Once it is known which underlays go fast.
+void settle_tunnel(PortPlan& port, const Link& link, const Plan& plan) {
+    std::string why;
+    for (const auto& [index, of_device] : plan) {
+        if (!of_device.carries.contains(link.name)) continue;
+        const std::string& refusal = of_device.ports[0].refusal;
+        if (refusal.empty())
+            port.underlays.push_back(of_device.name);
+        else
+            why = carried_by_kernel(of_device.name, refusal);
+    }
+    if (port.tunnel_refusal.empty() && port.underlays.empty()) port.tunnel_refusal = why;
+    if (port.underlays.empty()) return;
+    port.tunnel = tunnel_of(*link.vxlan);
+    port.encap_refusal = encap_refusal(*link.vxlan);
+}
+
+// Plans between whose ports frames may go: routers, and a bridge or device with the underlays of its tunnels.
+std::vector<std::vector<BridgePlan*>> xdp_groups(Plan& plan, const std::vector<BridgePlan*>& routers) {
+    std::map<Ifindex, std::size_t> group;  // by the plan's index
+    std::map<std::string, Ifindex> plan_of;
+    std::size_t next = 0;
+    for (const auto& [index, of_device] : plan) {
+        group[index] = next++;
+        for (const PortPlan& port : of_device.ports) plan_of[port.name] = index;
+    }
+    const auto join = [&group](Ifindex one, Ifindex other) {
+        const std::size_t from = group.at(other), to = group.at(one);
+        for (auto& [index, place] : group)
+            if (place == from) place = to;
+    };
+    for (const BridgePlan* router : routers) join(routers.front()->index, router->index);
+    for (const auto& [index, of_device] : plan)
+        for (const auto& [vxlan, vni] : of_device.carries) join(index, plan_of.at(vxlan));
+    std::map<std::size_t, std::vector<BridgePlan*>> groups;
+    for (auto& [index, of_device] : plan) groups[group.at(index)].push_back(&of_device);
+    std::vector<std::vector<BridgePlan*>> result;
+    for (auto& [place, members] : groups) result.push_back(std::move(members));
+    return result;
 }
 
 // Of those that nobody has named. Of devices of their own those that packets may be routed by.
@@ -508,7 +655,7 @@ std::optional<HookChoice> Selection::choice(const std::string& device) const {
 
 std::set<Ifindex> BridgePlan::witnessed() const {
     std::set<Ifindex> devices;
-    if (routes()) devices.insert(index);
+    if (routes() || (!carries.empty() && ports[0].refusal.empty())) devices.insert(index);
     if (!ruled || !refusal.empty()) return devices;
     for (const PortPlan& port : ports)
         if (port.refusal.empty()) devices.insert(port.index);
@@ -555,16 +702,20 @@ Plan make_plan(const Host& host, const Selection& selection, const AttachFailure
         for (BridgePlan* router : std::exchange(routers, {}))
             router->routing_refusal =
                 "there is no other device to route to that is accelerated too (name it with this one: `underpass up`)";
+    take_underlays(plan, host, attach_failures);
     std::erase_if(plan, [&](const auto& entry) {
         const BridgePlan& of_device = entry.second;
-        return !of_device.is_bridge && !of_device.routes() && !attach_failures.contains(entry.first) &&
-               !selection.bridges.contains(of_device.name);
+        return !of_device.is_bridge && !of_device.routes() && of_device.carries.empty() &&
+               !attach_failures.contains(entry.first) && !selection.bridges.contains(of_device.name);
     });
-    choose_xdp(routers, host);
-    for (auto& [index, of_device] : plan) {
-        if (!of_device.routes()) choose_xdp({&of_device}, host);
-        finish_plan(of_device, host);
-    }
+    for (const auto& group : xdp_groups(plan, routers)) choose_xdp(group, host);
+    // Whether a tunnel goes fast depends on its underlays, which are no tunnels themselves.
+    for (auto& [index, of_device] : plan)
+        if (!of_device.carries.empty()) finish_plan(of_device, host);
+    for (const Tunnel& tunnel : tunnels_of(plan, host))
+        settle_tunnel(*tunnel.port, host.links.at(tunnel.port->index), plan);
+    for (auto& [index, of_device] : plan)
+        if (of_device.carries.empty()) finish_plan(of_device, host);
     for (BridgePlan* router : routers) join_bridge(*router, host, plan);
     return plan;
 }
@@ -590,6 +741,21 @@ std::optional<FdbWanted> wanted_fdb(const Host& host, const Plan& plan, const Fd
     if (port == ports.end()) return std::nullopt;
     if (record->second.sticky) wanted.flags |= FDB_STICKY;
     if (port->peer == key.mac) wanted.flags |= FDB_PEER;
+    return wanted;
+}
+
+std::optional<VtepRecord> wanted_vtep(const Host& host, const Plan& plan, const FdbKey& key) {
+    const auto record = host.vteps.find(key);
+    const auto link = host.links.find(key.bridge);
+    if (record == host.vteps.end() || link == host.links.end() || !link->second.vxlan) return std::nullopt;
+    const Ifindex master = link->second.master.value_or(Ifindex::none);
+    const auto of_device = plan.find(is_bridge(host, master) ? master : key.bridge);
+    if (of_device == plan.end()) return std::nullopt;
+    const auto is_the_device = [&key](const PortPlan& port) { return port.index == key.bridge; };
+    const auto port = std::ranges::find_if(of_device->second.ports, is_the_device);
+    if (port == of_device->second.ports.end() || (port->record.flags & DEVICE_VXLAN) == 0) return std::nullopt;
+    VtepRecord wanted = record->second;
+    wanted.fixed = wanted.fixed || !link->second.vxlan->learning;
     return wanted;
 }
 

@@ -12,6 +12,7 @@
 
 #include "maps/device.h"
 #include "maps/fdb.h"
+#include "maps/tunnel.h"
 #include "maps/vlan.h"
 #include "model/host.h"
 
@@ -47,10 +48,18 @@ struct PortPlan {
     // VLANs of a VLAN-aware bridge's port that are left to the kernel: "5", "10-20" -> why.
     std::map<std::string, std::string> vlan_refusals;
 
+    // Of a VXLAN device: the packets that are taken out of its tunnel in one step, at the devices that they come and go
+    // by; or why none are. And why frames are not put into it in one step; empty: they are, if the others are taken.
+    std::optional<tunnel_key> tunnel;
+    std::vector<std::string> underlays;
+    std::string tunnel_refusal;
+    std::string encap_refusal;
+
     Hook hook() const { return !refusal.empty() ? Hook::kernel : xdp ? Hook::xdp : Hook::tc; }
 };
 
-// A bridge with its ports; or a device of its own that packets are routed by, which is its only port then.
+// A bridge with its ports; or a device of its own that packets are routed by, or that the packets of tunnels come and
+// go by (an underlay). It is its only port then.
 struct BridgePlan {
     Ifindex index = Ifindex::none;
     std::string name;
@@ -63,8 +72,9 @@ struct BridgePlan {
     // Of a bridge that routes, or of a VLAN device on a VLAN-aware one whose packets come and go by the bridge's ports
     // in one step: its own record, for the devices map.
     device router{};
-    std::set<std::uint16_t> routed_vids;  // VLANs of the VLAN-aware bridge that lead to it
-    std::vector<PortPlan> ports;          // in the order of their index
+    std::set<std::uint16_t> routed_vids;           // VLANs of the VLAN-aware bridge that lead to it
+    std::vector<PortPlan> ports;                   // in the order of their index
+    std::map<std::string, std::uint32_t> carries;  // VXLAN devices that it is an underlay of, and their VNIs
 
     bool routes() const { return refusal.empty() && routing_refusal.empty(); }
     // Devices at whose egress it has to be seen what the kernel sends.
@@ -103,5 +113,8 @@ struct FdbWanted {
     bool operator==(const FdbWanted&) const = default;
 };
 std::optional<FdbWanted> wanted_fdb(const Host& host, const Plan& plan, const FdbKey& key);
+
+// The same for the vteps map.
+std::optional<VtepRecord> wanted_vtep(const Host& host, const Plan& plan, const FdbKey& key);
 
 }  // namespace underpass

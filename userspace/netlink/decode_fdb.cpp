@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The kernel's fdb_fill_info() read backwards.
+// The kernel's fdb_fill_info() and, of VXLAN devices, vxlan_fdb_info() read backwards.
 #include "netlink/decode_fdb.h"
 
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
+
+#include <cstring>
 
 #include "netlink/attribute.h"
 
@@ -16,13 +18,55 @@ constexpr std::uint32_t kExtLocked = 1U << 1;  // NTF_EXT_LOCKED, 6.2
 
 constexpr std::uint16_t kMaxVid = 4094;
 
+std::optional<IpAddress> ip_address(Bytes bytes) {
+    IpAddress address;
+    address.v6 = bytes.size() == address.storage.size();
+    if (bytes.size() != address.bytes().size()) return std::nullopt;
+    std::memcpy(address.storage.data(), bytes.data(), bytes.size());
+    return address;
+}
+
+bool is_group(const IpAddress& address) {
+    return address.v6 ? address.storage[0] == 0xff : address.storage[0] >> 4 == 0xe;
+}
+
+// Of groups and of all other addresses, which have more than one VTEP, nothing is kept. So one message tells all of an
+// address.
+bool is_unicast(const MacAddr& mac) {
+    return (mac.bytes[0] & 1) == 0 && mac != MacAddr{};
+}
+
+// Only a VXLAN device has entries with an IP address.
+std::optional<Event> decode_vtep(std::uint16_t type, const Payload<ndmsg>& payload) {
+    FdbKey key{Ifindex{static_cast<std::uint32_t>(payload.header.ndm_ifindex)}, Vid::none, {}};
+    std::optional<IpAddress> address;
+    bool has_mac = false, has_address = false, special = false;
+    const bool ok = for_each_attribute(payload.attributes, [&](const Attribute& attribute) {
+        switch (attribute.type) {
+            case NDA_LLADDR: return has_mac = store(key.mac, attribute.mac());
+            case NDA_DST: address = ip_address(attribute.payload); return has_address = address.has_value();
+            // A VTEP reached in another way than the device's others, or several.
+            case NDA_PORT:
+            case NDA_VNI:
+            case NDA_IFINDEX:
+            case NDA_SRC_VNI:
+            case NDA_NH_ID: return special = true;
+            default: return true;
+        }
+    });
+    if (!ok || !has_mac || !is_unicast(key.mac) || (!has_address && !special)) return std::nullopt;
+    if (type == RTM_DELNEIGH || special || is_group(*address)) return VtepGone{key};
+    const bool fixed = (payload.header.ndm_state & (NUD_PERMANENT | NUD_NOARP)) != 0;
+    return VtepChanged{key, {*address, fixed}};
+}
+
 }  // namespace
 
 std::optional<Event> decode_fdb(const nlmsghdr* message) {
     if (message->nlmsg_type != RTM_NEWNEIGH && message->nlmsg_type != RTM_DELNEIGH) return std::nullopt;
     auto payload = payload_of<ndmsg>(message);
     if (!payload || payload->header.ndm_family != AF_BRIDGE || payload->header.ndm_ifindex <= 0) return std::nullopt;
-    if (payload->header.ndm_flags & NTF_SELF) return std::nullopt;
+    if (payload->header.ndm_flags & NTF_SELF) return decode_vtep(message->nlmsg_type, *payload);
 
     FdbKey key;
     bool has_mac = false;

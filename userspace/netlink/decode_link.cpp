@@ -12,6 +12,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include "netlink/decode_vxlan.h"
+
 namespace underpass {
 namespace {
 
@@ -169,6 +171,10 @@ bool store_link_info(Link& link, Bytes attributes) {
     if (info->kind == "vlan") {
         link.vlan = decode_vlan_attributes(info->data);
         if (!link.vlan) return false;
+    }
+    if (info->kind == "vxlan") {
+        link.vxlan = decode_vxlan_attributes(info->data);
+        if (!link.vxlan) return false;
     }
     if (info->slave_kind == "bridge" && !info->slave_data.empty()) {
         link.port = decode_port_attributes(info->slave_data);

@@ -339,10 +339,10 @@ private:
                                    config_.selection.rxvlan_off;
             engine_->on_events();
             for (const std::string& bridge : bridges) {
-                refuse_unusable(bridge, choice, selection.rxvlan_off);
                 selection.bridges[bridge] = choice;
                 selection.except.erase(bridge);
             }
+            for (const std::string& bridge : bridges) refuse_unusable(bridge, choice, selection);
             select(std::move(selection));
             try {
                 for (const std::string& bridge : bridges) refuse_unattached(bridge, choice);
@@ -363,16 +363,16 @@ private:
     }
 
     // A bridge that was named and cannot go fast now is an error, and nothing changes.
-    void refuse_unusable(const std::string& bridge, HookChoice choice, bool rxvlan_off) {
+    void refuse_unusable(const std::string& bridge, HookChoice choice, const Selection& selection) {
         const Ifindex device = require_bridge(engine_->host(), bridge).index;
         BridgePlan plan = engine_->consider(device, choice);
         // Whether a device can be told to leave the tags where they are is not known before it is.
-        const auto may_change = [rxvlan_off](const PortPlan& port) { return rxvlan_off && port.strips_tags; };
+        const auto may_change = [&selection](const PortPlan& port) { return selection.rxvlan_off && port.strips_tags; };
         if (std::ranges::any_of(plan.ports, may_change))
             plan = engine_->consider(device, HookChoice::automatic);
         else
             refuse_without_xdp(plan, choice);
-        if (plan.refusal.empty()) return;
+        if (plan.refusal.empty() || engine_->would_carry(device, selection)) return;
         throw std::runtime_error(
             plan.is_bridge
                 ? fmt::format("{} has to be left to the kernel: {}", bridge, plan.refusal)

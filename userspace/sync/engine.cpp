@@ -78,7 +78,7 @@ Engine::Engine(const PinDirectory& pins, State state, const Programs::Sizes& siz
     next_audit_ = next_restore_ = statistics_.started + kAudit;
     if (programs_.adopted())
         reconciler_.adopt(programs_.devices.entries(), programs_.fdb.entries(), programs_.tx_ports.entries(),
-                          programs_.vlan_uppers.entries());
+                          programs_.vlan_uppers.entries(), programs_.tunnels.entries(), programs_.vteps.entries());
     for (const std::uint32_t ifindex : pinned_tc_devices(pins_, TcPoint::ingress))
         state_.attached[Ifindex{ifindex}].tc = TcMethod::tcx;
     for (const std::uint32_t ifindex : pinned_tc_devices(pins_, TcPoint::egress))
@@ -98,6 +98,12 @@ BridgePlan Engine::consider(Ifindex device, HookChoice choice) {
     survey_.probe(mirror_.host(), fresh);
     survey_.read_traffic_control(mirror_.host(), fresh);
     return plan_bridge(host(), host().links.at(device), choice, failures_);
+}
+
+bool Engine::would_carry(Ifindex device, const Selection& selection) const {
+    const Plan plan = make_plan(host(), selection, failures_);
+    const auto found = plan.find(device);
+    return found != plan.end() && !found->second.carries.empty() && found->second.refusal.empty();
 }
 
 std::vector<int> Engine::event_fds() const {
@@ -171,7 +177,8 @@ void Engine::on_events() {
         const auto event = decode_event(message);
         if (!event) return;
         statistics_.events++;
-        entries_went = entries_went || std::holds_alternative<FdbGone>(*event);
+        entries_went =
+            entries_went || std::holds_alternative<FdbGone>(*event) || std::holds_alternative<VtepGone>(*event);
         mirror_.apply(*event);
     };
     const auto take_driver = [this](const nlmsghdr* message) {
@@ -223,7 +230,7 @@ void Engine::judge() {
 
 void Engine::judge(const Dirty& dirty) {
     if (dirty.routing || dirty.ruleset) programs_.heartbeat.tell_change();
-    if (judged_) remove_first(dirty.fdb);
+    if (judged_) remove_first(dirty.fdb, dirty.vteps);
     const auto only_ours = [ours = devices()](std::set<Ifindex> devices) {
         std::erase_if(devices, [&ours](Ifindex device) { return !ours.contains(device); });
         return devices;
@@ -298,13 +305,15 @@ void Engine::settle_connections(const std::vector<flow_key>& idle, Clock::time_p
     }
 }
 
-void Engine::remove_first(const std::set<FdbKey>& keys) {
-    if (keys.empty()) return;
+void Engine::remove_first(const std::set<FdbKey>& fdb, const std::set<FdbKey>& vteps) {
+    if (fdb.empty() && vteps.empty()) return;
     Operations operations;
-    for (const FdbKey& key : keys) reconciler_.remove_changed(key, operations);
+    for (const FdbKey& key : fdb) reconciler_.remove_changed(key, operations);
+    for (const FdbKey& key : vteps) reconciler_.remove_changed_vtep(key, operations);
     write(operations);
-    if (pending_.empty()) pending_since_ = Clock::now();
-    pending_.insert(keys.begin(), keys.end());
+    if (pending_.empty() && pending_vteps_.empty()) pending_since_ = Clock::now();
+    pending_.insert(fdb.begin(), fdb.end());
+    pending_vteps_.insert(vteps.begin(), vteps.end());
 }
 
 void Engine::write(const Operations& operations) {
@@ -423,7 +432,7 @@ void Engine::detach_unwanted() {
 }
 
 std::optional<std::chrono::milliseconds> Engine::flush(Clock::time_point now) {
-    if (pending_.empty()) return std::nullopt;
+    if (pending_.empty() && pending_vteps_.empty()) return std::nullopt;
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(now - pending_since_);
     if (waited < kCoalesce) return kCoalesce - waited;
     write_pending();
@@ -433,7 +442,9 @@ std::optional<std::chrono::milliseconds> Engine::flush(Clock::time_point now) {
 void Engine::write_pending() {
     Operations operations;
     for (const FdbKey& key : pending_) reconciler_.reconcile_fdb(host(), plan_, key, operations);
+    for (const FdbKey& key : pending_vteps_) reconciler_.reconcile_vtep(host(), plan_, key, operations);
     pending_.clear();
+    pending_vteps_.clear();
     write(operations);
 }
 
@@ -446,6 +457,7 @@ void Engine::on_tick(Clock::time_point now) {
     }
     const std::set<FdbKey> failed = reconciler_.take_failed_fdb();
     pending_.insert(failed.begin(), failed.end());
+    pending_vteps_.merge(reconciler_.take_failed_vteps());
     if (reconciler_.take_failed_devices()) mirror_.mark_plan();
     if (redump_at_ && now >= *redump_at_) resync_due_ = true;
     on_events();
@@ -517,7 +529,8 @@ std::uint64_t Engine::moved_sources() const {
         for (const PortPlan& port : bridge.ports)
             if (const auto slot = reconciler_.slot_of(port.index))
                 for (const device_counters& counters : programs_.counters.lookup(*slot, cpus))
-                    total += counters.by_reason[REASON_SOURCE_MOVED].packets;
+                    total +=
+                        counters.by_reason[REASON_SOURCE_MOVED].packets + counters.by_reason[REASON_VTEP_MOVED].packets;
     return total;
 }
 
@@ -531,6 +544,8 @@ void Engine::restore_distrusted() {
     Operations operations;
     for (const auto& [key, entry] : programs_.fdb.entries())
         if (entry.distrusted) reconciler_.rewrite(key, operations);
+    for (const auto& [key, entry] : programs_.vteps.entries())
+        if (entry.distrusted) reconciler_.rewrite_vtep(key, operations);
     write(operations);
 }
 

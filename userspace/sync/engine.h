@@ -47,6 +47,8 @@ public:
     const Selection& selection() const { return state_.selection; }
     // Whether the rules would take the bridge or device, without changing anything but what is known of it.
     BridgePlan consider(Ifindex device, HookChoice choice);
+    // Whether VXLAN packets would go fast by the device, once consider() has looked at it.
+    bool would_carry(Ifindex device, const Selection& selection) const;
 
     // Descriptors to wait for; call on_events() when one is readable.
     std::vector<int> event_fds() const;
@@ -78,7 +80,7 @@ private:
     void judge(const Dirty& dirty);
     void judge_dump(bool entries_went);
     void write(const Operations& operations);
-    void remove_first(const std::set<FdbKey>& keys);
+    void remove_first(const std::set<FdbKey>& fdb, const std::set<FdbKey>& vteps);
     // True if the kernel refused a hook, which changes the plan.
     bool attach_missing(const Plan& plan);
     void detach_unwanted();
@@ -122,6 +124,7 @@ private:
     std::set<Ifindex> witness_current_;
     std::set<Ifindex> stripping_;  // devices that strip VLAN tags, and are not to be told otherwise (again)
     std::set<FdbKey> pending_;     // additions that wait to be written together
+    std::set<FdbKey> pending_vteps_;
     Clock::time_point pending_since_;
     QuickFacts quick_facts_;
     Clock::time_point next_audit_;

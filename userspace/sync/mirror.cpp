@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "sync/mirror.h"
 
+#include <linux/if.h>
+
 #include <utility>
 
 namespace underpass {
@@ -43,6 +45,30 @@ void mark_below(const Link& link, Dirty& dirty) {
     dirty.traffic_control.insert(*lower);
 }
 
+// What a VXLAN device's packets come and go by need not be anything else to us.
+void mark_underlay(const Host& host, const Link& link, Dirty& dirty) {
+    if (!link.vxlan || !link.vxlan->lower || link.lower_netnsid) return;
+    const auto lower = host.links.find(*link.vxlan->lower);
+    std::set<Ifindex> devices = {*link.vxlan->lower};
+    if (lower != host.links.end())
+        if (const auto lowest = below(lower->second)) devices.insert(*lowest);
+    dirty.probe.insert(devices.begin(), devices.end());
+    dirty.traffic_control.insert(devices.begin(), devices.end());
+}
+
+// Whether VXLAN packets may come and go by the device.
+bool may_carry(const Host& host, const Link& link) {
+    if (link.master) return false;
+    for (const auto& [index, other] : host.links)
+        if (other.vxlan && !other.lower_netnsid && other.vxlan->lower.value_or(link.index) == link.index) return true;
+    return false;
+}
+
+// What shows in the packets of a tunnel, or in where they go.
+bool differs_as_underlay(const Link& before, const Link& now) {
+    return before.mac != now.mac || before.mtu != now.mtu || ((before.flags ^ now.flags) & IFF_UP) != 0;
+}
+
 // A VLAN device on a port takes frames from it, or no longer does: one that seems to be gone may be elsewhere.
 void mark_taken(const Host& host, const Link& link, Dirty& dirty) {
     const auto lower = below(link);
@@ -53,6 +79,27 @@ void mark_taken(const Host& host, const Link& link, Dirty& dirty) {
 void forget_vlans(Host& host, Ifindex index) {
     host.vlans.erase(index);
     host.vlan_uppers.erase(index);
+}
+
+// False if it is there already, and as it was.
+template <class Record>
+bool put(std::map<FdbKey, Record>& entries, const FdbKey& key, const Record& record) {
+    const auto [entry, fresh] = entries.try_emplace(key, record);
+    if (!fresh && entry->second == record) return false;
+    entry->second = record;
+    return true;
+}
+
+// After a dump, whose own events have marked all as new: what is as it was is not.
+template <class Record>
+void compare(const std::map<FdbKey, Record>& before, const std::map<FdbKey, Record>& entries, std::set<FdbKey>& dirty) {
+    for (const auto& [key, record] : before) {
+        const auto now = entries.find(key);
+        if (now != entries.end() && now->second == record)
+            dirty.erase(key);
+        else
+            dirty.insert(key);
+    }
 }
 
 }  // namespace
@@ -73,6 +120,7 @@ void Mirror::mark(const Dirty& dirty) {
     dirty_.traffic_control.insert(dirty.traffic_control.begin(), dirty.traffic_control.end());
     dirty_.vlans.insert(dirty.vlans.begin(), dirty.vlans.end());
     dirty_.fdb.insert(dirty.fdb.begin(), dirty.fdb.end());
+    dirty_.vteps.insert(dirty.vteps.begin(), dirty.vteps.end());
 }
 
 void Mirror::take(const LinkChanged& event) {
@@ -88,12 +136,16 @@ void Mirror::take(const LinkChanged& event) {
     const bool on_another = known.lower != link.lower || known.lower_netnsid != link.lower_netnsid;
     // Rules go by names and by what a device is in.
     if (!fresh && (placed || known.name != link.name)) dirty_.routing = true;
+    // Packets in a tunnel are as the kernel was seen to make them.
+    if (!fresh && (known.vxlan != link.vxlan || (differs_as_underlay(known, link) && may_carry(host_, link))))
+        dirty_.routing = true;
     if (placed || on_another || known.flags != link.flags || known.xdp_program != link.xdp_program)
         dirty_.probe.insert(link.index);
     if (placed || known.qdisc != link.qdisc) dirty_.traffic_control.insert(link.index);
     if (placed && !fresh && !link.bridge) forget_vlans(host_, link.index);
     if (placed && link.master && is_bridge(host_, *link.master)) dirty_.vlans.insert(link.index);
     if (placed || on_another) mark_below(link, dirty_);
+    if (placed || known.vxlan != link.vxlan) mark_underlay(host_, link, dirty_);
     if (on_another || known.vlan != link.vlan) {
         mark_taken(host_, known, dirty_);
         mark_taken(host_, link, dirty_);
@@ -112,7 +164,16 @@ void Mirror::take(const LinkGone& event) {
     host_.drivers.erase(event.index);
     host_.traffic_control.erase(event.index);
     forget_vlans(host_, event.index);
+    forget_vteps(event.index);
     dirty_.plan = true;
+}
+
+// The kernel forgets them without a word.
+void Mirror::forget_vteps(Ifindex device) {
+    const auto begin = host_.vteps.lower_bound({device, Vid::none, {}});
+    auto end = begin;
+    for (; end != host_.vteps.end() && end->first.bridge == device; ++end) dirty_.vteps.insert(end->first);
+    host_.vteps.erase(begin, end);
 }
 
 void Mirror::take(const PortChanged& event) {
@@ -146,16 +207,19 @@ void Mirror::take(const PortGone& event) {
 }
 
 void Mirror::take(const FdbChanged& event) {
-    const auto [entry, fresh] = host_.fdb.try_emplace(event.key, event.record);
-    if (!fresh) {
-        if (entry->second == event.record) return;
-        entry->second = event.record;
-    }
-    dirty_.fdb.insert(event.key);
+    if (put(host_.fdb, event.key, event.record)) dirty_.fdb.insert(event.key);
 }
 
 void Mirror::take(const FdbGone& event) {
     if (host_.fdb.erase(event.key) != 0) dirty_.fdb.insert(event.key);
+}
+
+void Mirror::take(const VtepChanged& event) {
+    if (put(host_.vteps, event.key, event.record)) dirty_.vteps.insert(event.key);
+}
+
+void Mirror::take(const VtepGone& event) {
+    if (host_.vteps.erase(event.key) != 0) dirty_.vteps.insert(event.key);
 }
 
 void Mirror::take(const VlansChanged& event) {
@@ -186,22 +250,19 @@ void Mirror::take(const DriverChanged& event) {
 void Mirror::begin_resync() {
     auto links = std::exchange(host_.links, {});
     auto fdb = std::exchange(host_.fdb, {});
+    auto vteps = std::exchange(host_.vteps, {});
     if (std::exchange(resyncing_, true)) return;
     links_before_ = std::move(links);
     fdb_before_ = std::move(fdb);
+    vteps_before_ = std::move(vteps);
     // Taken in before the resync and not judged yet: the comparison below cannot see it.
-    dirty_before_ = std::exchange(dirty_.fdb, {});
+    dirty_before_.fdb = std::exchange(dirty_.fdb, {});
+    dirty_before_.vteps = std::exchange(dirty_.vteps, {});
 }
 
 void Mirror::finish_resync() {
-    // The dump's own events have marked all as new; what is as it was is not.
-    for (const auto& [key, record] : fdb_before_) {
-        const auto now = host_.fdb.find(key);
-        if (now != host_.fdb.end() && now->second == record)
-            dirty_.fdb.erase(key);
-        else
-            dirty_.fdb.insert(key);
-    }
+    compare(fdb_before_, host_.fdb, dirty_.fdb);
+    compare(vteps_before_, host_.vteps, dirty_.vteps);
     for (const auto& [index, link] : links_before_) {
         const auto now = host_.links.find(index);
         if (now == host_.links.end() || now->second.master != link.master) forget_vlans(host_, index);
@@ -211,14 +272,14 @@ void Mirror::finish_resync() {
     }
     for (const auto& [index, link] : host_.links)
         if (link.bridge || is_port(host_, index)) dirty_.vlans.insert(index);
-    dirty_.fdb.merge(dirty_before_);
+    mark(std::exchange(dirty_before_, {}));
     dirty_.plan = true;
     dirty_.ruleset = true;
     dirty_.routing = true;
     resyncing_ = false;
     links_before_.clear();
     fdb_before_.clear();
-    dirty_before_.clear();
+    vteps_before_.clear();
 }
 
 }  // namespace underpass

@@ -19,6 +19,7 @@ struct Dirty {
     std::set<Ifindex> traffic_control;  // devices whose filters are to be read again
     std::set<Ifindex> vlans;            // ports whose VLANs are to be read again
     std::set<FdbKey> fdb;
+    std::set<FdbKey> vteps;
 };
 
 class Mirror {
@@ -50,18 +51,23 @@ private:
     void take(const PortGone& event);
     void take(const FdbChanged& event);
     void take(const FdbGone& event);
+    void take(const VtepChanged& event);
+    void take(const VtepGone& event);
     void take(const VlansChanged& event);
     void take(const TrafficControlChanged& event);
     void take(const RulesetChanged& event);
     void take(const RoutingChanged& event);
     void take(const DriverChanged& event);
 
+    void forget_vteps(Ifindex device);
+
     Host host_;
     Dirty dirty_;
     bool resyncing_ = false;
     std::map<Ifindex, Link> links_before_;
     std::map<FdbKey, FdbRecord> fdb_before_;
-    std::set<FdbKey> dirty_before_;
+    std::map<FdbKey, VtepRecord> vteps_before_;
+    Dirty dirty_before_;  // only of the two
 };
 
 }  // namespace underpass

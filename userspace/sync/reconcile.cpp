@@ -35,11 +35,41 @@ FdbKey from_map_key(const fdb_key& key) {
     return result;
 }
 
+VtepEntries::Held held(const vtep& entry) {
+    VtepEntries::Held held;
+    std::copy(std::begin(entry.address), std::end(entry.address), held.address.begin());
+    held.fixed = entry.fixed != 0;
+    return held;
+}
+
+VtepEntries::Held held(const VtepRecord& record) {
+    VtepEntries::Held held;
+    std::memcpy(held.address.data(), record.address.storage.data(), record.address.storage.size());
+    held.fixed = record.fixed;
+    return held;
+}
+
+// Keys that lead to a slot: of a VLAN device, or a VXLAN device.
+template <class Write, class Erase, class Slots>
+void reconcile_slots(const Slots& wanted, Slots& held, Operations& operations) {
+    for (auto next = held.begin(); next != held.end();) {
+        if (wanted.contains(next->first)) {
+            ++next;
+            continue;
+        }
+        operations.push_back(Erase{next->first});
+        next = held.erase(next);
+    }
+    for (const auto& [key, slot] : wanted)
+        if (std::exchange(held[key], slot) != slot) operations.push_back(Write{key, slot});
+}
+
 }  // namespace
 
 bool is_removal(const Operation& operation) {
     return std::holds_alternative<EraseFdb>(operation) || std::holds_alternative<ClearDevice>(operation) ||
-           std::holds_alternative<ClearTarget>(operation) || std::holds_alternative<EraseUpper>(operation);
+           std::holds_alternative<ClearTarget>(operation) || std::holds_alternative<EraseUpper>(operation) ||
+           std::holds_alternative<EraseTunnel>(operation) || std::holds_alternative<EraseVtep>(operation);
 }
 
 fdb_key to_map_key(const FdbKey& key) {
@@ -48,22 +78,96 @@ fdb_key to_map_key(const FdbKey& key) {
     return result;
 }
 
-std::size_t Reconciler::KeyHash::operator()(const fdb_key& key) const noexcept {
+std::size_t FdbKeyHash::operator()(const fdb_key& key) const noexcept {
     return std::hash<std::string_view>{}(std::string_view(reinterpret_cast<const char*>(&key), sizeof(key)));
 }
 
-bool Reconciler::KeyEqual::operator()(const fdb_key& a, const fdb_key& b) const noexcept {
+bool FdbKeyEqual::operator()(const fdb_key& a, const fdb_key& b) const noexcept {
     return std::memcmp(&a, &b, sizeof(a)) == 0;
 }
 
-Reconciler::Reconciler(std::size_t fdb_size) : fdb_size_(fdb_size) {
+template <class Entry>
+void Entries<Entry>::remove(const FdbKey& key, Operations& operations) {
+    left_out_.erase(key);
+    const auto held = held_.find(to_map_key(key));
+    if (held == held_.end()) return;
+    operations.push_back(typename Entry::Erase{held->first});
+    held_.erase(held);
+}
+
+template <class Entry>
+void Entries<Entry>::reconcile(const FdbKey& key, const std::optional<Held>& wanted, Operations& operations) {
+    const fdb_key map_key = to_map_key(key);
+    const auto held = held_.find(map_key);
+    if (held != held_.end() && wanted == held->second) return;
+    remove(key, operations);
+    if (!wanted) return;
+    // A full map is no failure: the entry's frames go the kernel's way as "unknown".
+    if (held_.size() >= size_) {
+        left_out_.insert(key);
+        return;
+    }
+    held_[map_key] = *wanted;
+    operations.push_back(Entry::write(map_key, *wanted));
+}
+
+template <class Entry>
+void Entries<Entry>::rewrite(const fdb_key& key, Operations& operations) {
+    const auto held = held_.find(key);
+    if (held == held_.end()) return;
+    operations.push_back(typename Entry::Erase{key});
+    operations.push_back(Entry::write(key, held->second));
+}
+
+template <class Entry>
+template <class Record>
+std::vector<FdbKey> Entries<Entry>::gone(const std::map<FdbKey, Record>& records) const {
+    std::vector<FdbKey> gone;
+    for (const auto& [map_key, held] : held_) {
+        const FdbKey key = from_map_key(map_key);
+        if (!records.contains(key)) gone.push_back(key);
+    }
+    return gone;
+}
+
+// What is not known to be gone is kept as unsure: the next reconcile writes or removes it, whatever it is.
+template <class Entry>
+void Entries<Entry>::failed(const typename Entry::Write& write) {
+    failed_.insert(from_map_key(write.key));
+    const auto held = held_.find(write.key);
+    if (held != held_.end() && held->second != Held{}) held_.erase(held);
+}
+
+template <class Entry>
+void Entries<Entry>::failed(const typename Entry::Erase& erase) {
+    failed_.insert(from_map_key(erase.key));
+    held_[erase.key] = {};
+}
+
+template class Entries<FdbEntries>;
+template class Entries<VtepEntries>;
+
+WriteFdb FdbEntries::write(const fdb_key& key, const Held& held) {
+    return {key, fdb_entry{held.slot, held.flags, 0, {}, 0}};
+}
+
+WriteVtep VtepEntries::write(const fdb_key& key, const Held& held) {
+    vtep entry{};
+    std::copy(held.address.begin(), held.address.end(), std::begin(entry.address));
+    entry.fixed = held.fixed ? 1 : 0;
+    return {key, entry};
+}
+
+Reconciler::Reconciler(std::size_t fdb_size) : fdb_(fdb_size), vteps_(fdb_size) {
     for (std::uint32_t slot = 1; slot < DEVICE_SLOTS; slot++) free_.push_back(slot);
 }
 
 void Reconciler::adopt(const std::vector<std::pair<std::uint32_t, device>>& devices,
                        const std::vector<std::pair<fdb_key, fdb_entry>>& fdb,
                        const std::vector<std::pair<std::uint32_t, std::uint32_t>>& targets,
-                       const std::vector<std::pair<vlan_upper_key, std::uint32_t>>& uppers) {
+                       const std::vector<std::pair<vlan_upper_key, std::uint32_t>>& uppers,
+                       const std::vector<std::pair<tunnel_key, std::uint32_t>>& tunnels,
+                       const std::vector<std::pair<fdb_key, vtep>>& vteps) {
     for (const auto& [slot, record] : devices) {
         if (slot == 0 || record.flags == 0) continue;
         std::erase(free_, slot);
@@ -73,10 +177,12 @@ void Reconciler::adopt(const std::vector<std::pair<std::uint32_t, device>>& devi
         else
             uncleared_[slot] = record.ifindex;  // one that could not be cleared before the device had another slot
     }
-    for (const auto& [key, entry] : fdb) fdb_[key] = {entry.slot, entry.flags};
+    for (const auto& [key, entry] : fdb) fdb_.adopt(key, {entry.slot, entry.flags});
+    for (const auto& [key, entry] : vteps) vteps_.adopt(key, held(entry));
     for (const auto& [slot, ifindex] : targets)
         if (ifindex != 0) targets_[slot] = ifindex;
     for (const auto& [key, slot] : uppers) uppers_[key] = slot;
+    for (const auto& [key, slot] : tunnels) tunnels_[key] = slot;
     fdb_stale_ = true;
 }
 
@@ -173,8 +279,8 @@ Reconciler::Slot* Reconciler::slot_for(Ifindex device, const Wanted& wanted) {
 
 void Reconciler::write_slot(Slot& slot, const Wanted& wanted, Operations& operations) {
     // Which FDB entries are wanted depends on these.
-    if (slot.peer != wanted.peer || ((slot.record.flags ^ wanted.record.flags) & DEVICE_VLAN_AWARE) != 0)
-        fdb_stale_ = true;
+    constexpr std::uint32_t kFlags = DEVICE_VLAN_AWARE | DEVICE_VXLAN | DEVICE_VTEP_LEARNS;
+    if (slot.peer != wanted.peer || ((slot.record.flags ^ wanted.record.flags) & kFlags) != 0) fdb_stale_ = true;
     slot.peer = wanted.peer;
     // A target goes before the flags that let frames go there, and comes after.
     if (wanted.target == 0 && targets_.erase(slot.slot) != 0) operations.push_back(ClearTarget{slot.slot});
@@ -200,16 +306,15 @@ void Reconciler::reconcile_uppers(const Plan& plan, Operations& operations) {
         if (const auto slot = slot_of(index))
             for (const std::uint16_t vid : of_router.routed_vids)
                 wanted[{of_router.router.bridge, of_router.router.vlan_protocol, vid}] = *slot;
-    for (auto held = uppers_.begin(); held != uppers_.end();) {
-        if (wanted.contains(held->first)) {
-            ++held;
-            continue;
-        }
-        operations.push_back(EraseUpper{held->first});
-        held = uppers_.erase(held);
-    }
-    for (const auto& [key, slot] : wanted)
-        if (std::exchange(uppers_[key], slot) != slot) operations.push_back(WriteUpper{key, slot});
+    reconcile_slots<WriteUpper, EraseUpper>(wanted, uppers_, operations);
+}
+
+void Reconciler::reconcile_tunnels(const Plan& plan, Operations& operations) {
+    Tunnels wanted;
+    for (const auto& [index, of_device] : plan)
+        for (const PortPlan& port : of_device.ports)
+            if (const auto slot = slot_of(port.index); slot && port.tunnel) wanted[*port.tunnel] = *slot;
+    reconcile_slots<WriteTunnel, EraseTunnel>(wanted, tunnels_, operations);
 }
 
 Operations Reconciler::reconcile_devices(Plan& plan) {
@@ -220,73 +325,59 @@ Operations Reconciler::reconcile_devices(Plan& plan) {
     for (const auto& [index, device] : wanted)
         if (Slot* slot = slot_for(index, device)) write_slot(*slot, device, operations);
     reconcile_uppers(plan, operations);
+    reconcile_tunnels(plan, operations);
     std::stable_partition(operations.begin(), operations.end(), is_removal);
     return operations;
 }
 
-std::optional<Reconciler::Held> Reconciler::wanted(const Host& host, const Plan& plan, const FdbKey& key) const {
+std::optional<FdbEntries::Held> Reconciler::wanted(const Host& host, const Plan& plan, const FdbKey& key) const {
     const auto entry = wanted_fdb(host, plan, key);
     if (!entry) return std::nullopt;
-    if (entry->flags & FDB_LOCAL) return Held{0, entry->flags};
+    if (entry->flags & FDB_LOCAL) return FdbEntries::Held{0, entry->flags};
     const auto slot = slot_of(entry->port);
-    return slot ? std::optional(Held{*slot, entry->flags}) : std::nullopt;
+    return slot ? std::optional(FdbEntries::Held{*slot, entry->flags}) : std::nullopt;
 }
 
 void Reconciler::remove_changed(const FdbKey& key, Operations& operations) {
-    left_out_.erase(key);
-    const auto held = fdb_.find(to_map_key(key));
-    if (held == fdb_.end()) return;
-    operations.push_back(EraseFdb{held->first});
-    fdb_.erase(held);
+    fdb_.remove(key, operations);
+}
+
+void Reconciler::remove_changed_vtep(const FdbKey& key, Operations& operations) {
+    vteps_.remove(key, operations);
 }
 
 void Reconciler::reconcile_fdb(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations) {
-    const auto entry = wanted(host, plan, key);
-    const fdb_key map_key = to_map_key(key);
-    const auto held = fdb_.find(map_key);
-    if (held != fdb_.end() && entry == held->second) return;
-    remove_changed(key, operations);
-    if (!entry) return;
-    // A full map is no failure: the entry's frames go the kernel's way as "unknown".
-    if (fdb_.size() >= fdb_size_) {
-        left_out_.insert(key);
-        return;
-    }
-    fdb_[map_key] = *entry;
-    operations.push_back(WriteFdb{map_key, fdb_entry{entry->slot, entry->flags, 0, {}, 0}});
+    fdb_.reconcile(key, wanted(host, plan, key), operations);
+}
+
+void Reconciler::reconcile_vtep(const Host& host, const Plan& plan, const FdbKey& key, Operations& operations) {
+    const auto record = wanted_vtep(host, plan, key);
+    vteps_.reconcile(key, record ? std::optional(held(*record)) : std::nullopt, operations);
 }
 
 bool Reconciler::take_fdb_stale() {
-    const bool room = !left_out_.empty() && fdb_.size() < fdb_size_;
+    const bool room = fdb_.has_room_again() || vteps_.has_room_again();
     return std::exchange(fdb_stale_, false) || room;
 }
 
 Operations Reconciler::reconcile_all_fdb(const Host& host, const Plan& plan) {
-    left_out_.clear();
+    fdb_.judge_all();
+    vteps_.judge_all();
     Operations operations;
-    std::vector<FdbKey> gone;
-    for (const auto& [map_key, held] : fdb_) {
-        const FdbKey key = from_map_key(map_key);
-        if (!host.fdb.contains(key)) gone.push_back(key);
-    }
-    for (const FdbKey& key : gone) reconcile_fdb(host, plan, key, operations);
+    for (const FdbKey& key : fdb_.gone(host.fdb)) reconcile_fdb(host, plan, key, operations);
     for (const auto& [key, record] : host.fdb) reconcile_fdb(host, plan, key, operations);
+    for (const FdbKey& key : vteps_.gone(host.vteps)) reconcile_vtep(host, plan, key, operations);
+    for (const auto& [key, record] : host.vteps) reconcile_vtep(host, plan, key, operations);
     std::stable_partition(operations.begin(), operations.end(), is_removal);
     return operations;
 }
 
 void Reconciler::failed(const Operation& operation) {
-    // What is not known to be gone is kept as unsure: the next reconcile writes or removes it, whatever it is.
-    if (const auto* write = std::get_if<WriteFdb>(&operation)) {
-        failed_fdb_.insert(from_map_key(write->key));
-        const auto held = fdb_.find(write->key);
-        if (held != fdb_.end() && held->second != Held{}) fdb_.erase(held);
-    } else if (const auto* erase = std::get_if<EraseFdb>(&operation)) {
-        failed_fdb_.insert(from_map_key(erase->key));
-        fdb_[erase->key] = {};
-    } else {
-        failed_devices_ = true;
-    }
+    if (const auto* write = std::get_if<WriteFdb>(&operation)) return fdb_.failed(*write);
+    if (const auto* erase = std::get_if<EraseFdb>(&operation)) return fdb_.failed(*erase);
+    if (const auto* write = std::get_if<WriteVtep>(&operation)) return vteps_.failed(*write);
+    if (const auto* erase = std::get_if<EraseVtep>(&operation)) return vteps_.failed(*erase);
+    failed_devices_ = true;
     if (const auto* write = std::get_if<WriteDevice>(&operation)) {
         const auto held = devices_.find(Ifindex{write->record.ifindex});
         if (held != devices_.end()) held->second.record = unsure(write->record);
@@ -296,6 +387,8 @@ void Reconciler::failed(const Operation& operation) {
             if (slot.slot == write->slot) slot.vlans.reset();
     if (const auto* write = std::get_if<WriteUpper>(&operation)) uppers_[write->key] = 0;
     if (const auto* erase = std::get_if<EraseUpper>(&operation)) uppers_[erase->key] = 0;
+    if (const auto* write = std::get_if<WriteTunnel>(&operation)) tunnels_[write->key] = 0;
+    if (const auto* erase = std::get_if<EraseTunnel>(&operation)) tunnels_[erase->key] = 0;
     if (const auto* write = std::get_if<WriteTarget>(&operation)) targets_[write->slot] = 0;
     if (const auto* clear = std::get_if<ClearTarget>(&operation)) targets_[clear->slot] = 0;
     // Nobody gets the slot before it is clear, unless the next operation has already written it anew.
@@ -303,19 +396,8 @@ void Reconciler::failed(const Operation& operation) {
         if (std::erase(free_, clear->slot) != 0) uncleared_[clear->slot] = clear->ifindex;
 }
 
-std::set<FdbKey> Reconciler::take_failed_fdb() {
-    return std::exchange(failed_fdb_, {});
-}
-
 bool Reconciler::take_failed_devices() {
     return std::exchange(failed_devices_, false);
-}
-
-void Reconciler::rewrite(const fdb_key& key, Operations& operations) {
-    const auto held = fdb_.find(key);
-    if (held == fdb_.end()) return;
-    operations.push_back(EraseFdb{key});
-    operations.push_back(WriteFdb{key, fdb_entry{held->second.slot, held->second.flags, 0, {}, 0}});
 }
 
 }  // namespace underpass

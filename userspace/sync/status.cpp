@@ -6,6 +6,7 @@
 
 #include <array>
 #include <limits>
+#include <set>
 
 #include "maps/reason.h"
 #include "sync/status_vlans.h"
@@ -70,6 +71,8 @@ void add_counters(Json& port, const device_counters& counters) {
     port["routed"] = sum_of({REASON_ROUTED, REASON_ROUTED_CONNECTION, REASON_TRANSLATED});
     port["filtered"] = sum_of({REASON_ROUTED_CONNECTION});
     port["translated"] = sum_of({REASON_TRANSLATED});
+    port["decapsulated"] = sum_of({REASON_DECAPSULATED});
+    port["encapsulated"] = sum_of({REASON_ENCAPSULATED});
     port["slow"] = std::move(slow);
     port["share_fast"] = all == 0 ? Json() : Json(static_cast<double>(fast.packets) / static_cast<double>(all));
 }
@@ -117,6 +120,28 @@ VlanCounts count_vlans(const Engine& engine) {
     return counts;
 }
 
+Json vxlan_json(const VxlanAttributes& vxlan, const PortPlan& port) {
+    Json json = {{"vni", vxlan.vni},
+                 {"port", vxlan.port},
+                 {"family", vxlan.ipv6 ? "ipv6" : "ipv4"},
+                 {"underlays", port.underlays},
+                 {"state", port.tunnel ? "fast" : "kernel"}};
+    if (!port.tunnel_refusal.empty()) json["why"] = port.tunnel_refusal;
+    if (!port.encap_refusal.empty()) json["why_not_encapsulated"] = port.encap_refusal;
+    return json;
+}
+
+// Addresses that a VXLAN device's FDB has, and VTEPs that they are behind.
+void count_vteps(Json& vxlan, const Host& host, Ifindex device) {
+    std::set<IpAddress> vteps;
+    std::size_t addresses = 0;
+    for (auto entry = host.vteps.lower_bound({device, Vid::none, {}});
+         entry != host.vteps.end() && entry->first.bridge == device; ++entry, addresses++)
+        vteps.insert(entry->second.address);
+    vxlan["vteps"] = vteps.size();
+    vxlan["addresses"] = addresses;
+}
+
 Json port_json(const Host& host, const PortPlan& port) {
     Json entry = port_name_json(host, port);
     entry["hook"] = name(port.hook());
@@ -124,6 +149,8 @@ Json port_json(const Host& host, const PortPlan& port) {
     if (!port.cost.empty()) entry["cost"] = port.cost;
     if (!port.xdp_refusal.empty()) entry["why_not_xdp"] = port.xdp_refusal;
     if (!port.vlan_refusals.empty()) entry["vlan_refusals"] = port.vlan_refusals;
+    const auto link = host.links.find(port.index);
+    if (link != host.links.end() && link->second.vxlan) entry["vxlan"] = vxlan_json(*link->second.vxlan, port);
     entry["peer_redirect"] = port.peer.has_value();
     entry["xdp_target"] = port.xdp_target;
     entry["forwarding"] = (port.record.flags & DEVICE_FORWARDING) != 0;
@@ -173,6 +200,7 @@ Json plan_json(const Host& host, const BridgePlan& plan) {
     const auto link = host.links.find(plan.index);
     if (plan.vlan_aware && link != host.links.end() && link->second.bridge)
         bridge["vlan_aware"] = vlan_protocol_name(link->second.bridge->vlan_protocol);
+    for (const auto& [vxlan, vni] : plan.carries) bridge["carries"].push_back({{"name", vxlan}, {"vni", vni}});
     bridge["ports"] = Json::array();
     for (const PortPlan& port : plan.ports) bridge["ports"].push_back(port_json(host, port));
     return bridge;
@@ -191,6 +219,7 @@ Json status_json(const Engine& engine, bool vlans) {
                 add_counters(port, sum(engine.programs().counters.lookup(*slot, cpus)));
             const auto attached = all_attached.find(plan.ports[i].below);
             if (attached != all_attached.end()) add_attached(port, attached->second);
+            if (port.contains("vxlan")) count_vteps(port["vxlan"], engine.host(), plan.ports[i].index);
         }
         if (vlans) bridge["vlans"] = vlans_json(engine.host(), plan, vlan_counts);
         bridges.push_back(std::move(bridge));
@@ -206,6 +235,10 @@ Json status_json(const Engine& engine, bool vlans) {
            {{"entries", engine.reconciler().fdb_entries()},
             {"size", engine.programs().fdb_size},
             {"left_out", engine.reconciler().fdb_left_out()}}},
+          {"vteps",
+           {{"entries", engine.reconciler().vtep_entries()},
+            {"size", engine.programs().fdb_size},
+            {"left_out", engine.reconciler().vteps_left_out()}}},
           {"flows", {{"entries", engine.flow_count()}, {"size", engine.programs().flows_size}}},
           {"devices", {{"entries", engine.reconciler().device_count()}, {"size", DEVICE_SLOTS - 1}}},
           {"age_ms", age_ms(statistics.started)},

@@ -158,6 +158,16 @@ Host Survey::take() {
     return host;
 }
 
+namespace {
+
+// With what it sits on, if it is a VLAN device.
+void insert_with_lower(const Host& host, const Link& link, std::set<Ifindex>& devices) {
+    devices.insert(link.index);
+    if (link.vlan && link.lower && !link.lower_netnsid && host.links.contains(*link.lower)) devices.insert(*link.lower);
+}
+
+}  // namespace
+
 std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named, bool all) {
     std::set<Ifindex> devices;
     for (const auto& [index, link] : host.links) {
@@ -165,9 +175,10 @@ std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& name
         const bool is_port = master != host.links.end() && master->second.kind == "bridge";
         const bool is_taken = named.contains(link.name) || (all && master == host.links.end());
         if (!is_port && link.kind != "bridge" && !is_taken) continue;
-        devices.insert(index);
-        if (link.vlan && link.lower && !link.lower_netnsid && host.links.contains(*link.lower))
-            devices.insert(*link.lower);
+        insert_with_lower(host, link, devices);
+        if (link.vxlan && link.vxlan->lower && !link.lower_netnsid)
+            if (const auto underlay = host.links.find(*link.vxlan->lower); underlay != host.links.end())
+                insert_with_lower(host, underlay->second, devices);
     }
     return devices;
 }

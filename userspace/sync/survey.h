@@ -55,7 +55,8 @@ private:
 };
 
 // The devices that rules ask drivers and filters about: bridges, their ports, devices of their own (those that are
-// named, or `all`), and what VLAN devices among them sit on.
+// named, or `all`), what VXLAN devices among them send by, and what VLAN
+// devices among all of these sit on.
 std::set<Ifindex> devices_of(const Host& host, const std::set<std::string>& named, bool all);
 
 }  // namespace underpass

@@ -71,4 +71,20 @@ std::error_code Writer::apply(const EraseUpper& operation) {
     return programs_.vlan_uppers.erase(operation.key);
 }
 
+std::error_code Writer::apply(const WriteTunnel& operation) {
+    return programs_.tunnels.update(operation.key, operation.slot);
+}
+
+std::error_code Writer::apply(const EraseTunnel& operation) {
+    return programs_.tunnels.erase(operation.key);
+}
+
+std::error_code Writer::apply(const WriteVtep& operation) {
+    return programs_.vteps.update(operation.key, operation.entry);
+}
+
+std::error_code Writer::apply(const EraseVtep& operation) {
+    return programs_.vteps.erase(operation.key);
+}
+
 }  // namespace underpass

@@ -31,6 +31,10 @@ private:
     std::error_code apply(const WriteVlans& operation);
     std::error_code apply(const WriteUpper& operation);
     std::error_code apply(const EraseUpper& operation);
+    std::error_code apply(const WriteTunnel& operation);
+    std::error_code apply(const EraseTunnel& operation);
+    std::error_code apply(const WriteVtep& operation);
+    std::error_code apply(const EraseVtep& operation);
 
     std::error_code forget_vlans(std::uint32_t slot, std::uint32_t flags);
 
