@@ -16,6 +16,8 @@
 typedef struct __sk_buff ctx_t;
 
 #define CTX_CT_LOOKUP bpf_skb_ct_lookup
+/* The network namespace that the frame is in. */
+#define CTX_NET(ctx) BPF_CORE_READ((const struct sk_buff *)(const void *)(ctx), dev, nd_net.net)
 
 enum {
 	CTX_LAST_HOOK = true,
@@ -116,8 +118,8 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 	return bpf_skb_store_bytes(ctx, offset, from, len, summed ? BPF_F_RECOMPUTE_CSUM : 0);
 }
 
-/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed; `pseudo`: of the pseudo header, which
- * the sum is of even where a device finishes it. A UDP packet without one keeps none. */
+/* The TCP, UDP or ICMP checksum at `offset`, after a word of what it is of has changed; `pseudo`: of the pseudo header,
+ * which the sum is of even where a device finishes it. A UDP packet without one keeps none. */
 static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
 {
 	return bpf_l4_csum_replace(ctx, offset, from, to,

@@ -18,6 +18,7 @@
 typedef struct xdp_md ctx_t;
 
 #define CTX_CT_LOOKUP bpf_xdp_ct_lookup
+#define CTX_NET(ctx) BPF_CORE_READ((const struct xdp_buff *)(const void *)(ctx), rxq, dev, nd_net.net)
 
 enum { CTX_LAST_HOOK = false };
 
@@ -145,7 +146,8 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 	return 0;
 }
 
-/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps none.
+/* The TCP, UDP or ICMP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps
+ * none.
  */
 static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
 {
