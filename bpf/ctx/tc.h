@@ -21,7 +21,7 @@ typedef struct __sk_buff ctx_t;
 
 enum {
 	CTX_LAST_HOOK = true,
-	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that goes the way that its flow was seen to go */
+	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that tells the witness nothing */
 	TOS_PRIORITIES = 0x4620, /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
 };
 
@@ -186,6 +186,17 @@ static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 	ctx->mark = 0;
 	ctx->priority = 0;
 	return bpf_redirect_peer(pkt->egress->ifindex, 0);
+}
+
+/* Of a frame that passes. (Another namespace may have left its mark.) Not inline: the compiler would share the member's
+ * address with other stores to it, and the verifier wants an offset from the context. */
+static __noinline int ctx_show_to_witness(ctx_t *ctx, bool shown)
+{
+	if (!shown)
+		ctx->tc_index = CTX_FLOW_MARK;
+	else if (ctx->tc_index == CTX_FLOW_MARK)
+		ctx->tc_index = 0;
+	return 0;
 }
 
 static __always_inline bool ctx_was_forwarded(int action)

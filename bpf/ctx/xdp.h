@@ -203,6 +203,11 @@ static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 	return bpf_redirect_map(&tx_ports, pkt->egress_slot, pkt->rewritten ? XDP_DROP : XDP_PASS);
 }
 
+/* The TC program sees it again. */
+static __always_inline void ctx_show_to_witness(ctx_t *ctx, bool shown)
+{
+}
+
 static __always_inline bool ctx_was_forwarded(int action)
 {
 	return action == XDP_REDIRECT;

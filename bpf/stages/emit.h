@@ -64,6 +64,14 @@ static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt)
 	}
 }
 
+/* What passes without its flow having been told of it (trimmed by br_netfilter, a pulse of its source) is no answer to
+ * what was asked. */
+static __always_inline void tell_witness(ctx_t *ctx, const struct packet *pkt)
+{
+	if (pkt->ingress && (pkt->ingress->flags & (DEVICE_ROUTED | DEVICE_RULED)))
+		ctx_show_to_witness(ctx, pkt->flow || pkt->reason == REASON_FLOW_ASKED);
+}
+
 static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict verdict)
 {
 	int action = verdict == FORWARD ? ctx_forward(ctx, pkt) : verdict == DROP ? ctx_drop() : ctx_pass();
@@ -77,6 +85,8 @@ static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict ver
 		count(ctx, pkt);
 	if (pkt->flow)
 		count_flow(ctx, pkt);
+	if (verdict == PASS)
+		tell_witness(ctx, pkt);
 	return action;
 }
 
