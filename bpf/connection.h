@@ -2,7 +2,8 @@
 /* The kernel's connection tracking, as far as programs read it. No table of our own: an entry is looked up, and what it
  * says now counts. The kernel's structs are found by CO-RE, so only the members that are read are named here.
  *
- * The lookups know TCP and UDP in the default zone. Whatever else is tracked stays the kernel's.
+ * The lookups know TCP and UDP in the default zone. ICMP echoes: see echo.h. Whatever else is tracked stays the
+ * kernel's.
  *
  * Each program is built twice: WITH_CONNTRACK it needs the kernel's types and nf_conntrack, else nothing of it, and
  * what is tracked is the kernel's. */
@@ -28,6 +29,8 @@ enum {
 	TCP_ESTABLISHED = 3,
 	TCP_BE_LIBERAL = 0x08,
 	TCP_MAXACK_SET = 0x20,
+	NFCT_INFO = 7,  /* the bits of skb->_nfct that are no address: enum ip_conntrack_info */
+	NFCT_REPLY = 3, /* IP_CT_IS_REPLY: from here on it is of the direction of the answers */
 };
 
 static __always_inline bool is_tracked(const struct control *now, const struct flow_key *key)
@@ -48,11 +51,20 @@ struct nf_conntrack_man {
 	union {
 		__be16 all;
 	} u;
+	__u16 l3num;
 };
 
 struct nf_conntrack_tuple {
 	struct nf_conntrack_man src;
-	struct nf_conntrack_man dst; /* of another type there, with the same members */
+	struct {
+		union {
+			__u32 all[4];
+		} u3;
+		union {
+			__be16 all;
+		} u;
+		__u8 protonum;
+	} dst;
 };
 
 struct nf_conntrack_tuple_hash {
@@ -68,9 +80,18 @@ struct ip_ct_tcp {
 	__u8 state;
 };
 
+struct nf_conntrack_zone {
+	__u16 id;
+};
+
 struct nf_conn {
+	__u32 timeout;
+	struct nf_conntrack_zone zone;
 	struct nf_conntrack_tuple_hash tuplehash[2];
 	unsigned long status;
+	struct {
+		void *net;
+	} ct_net;
 	__u32 mark;
 	union {
 		struct ip_ct_tcp tcp;
@@ -123,15 +144,21 @@ static __always_inline struct nf_conn *connection_find(ctx_t *ctx, const struct 
 	return connection;
 }
 
-/* Whether conntrack takes the packet for one of a connection. Not, if it calls it invalid or a rule has it untracked:
- * then rules may say of it what they say of no other. */
-static __always_inline bool connection_has(ctx_t *ctx)
+/* What conntrack takes the packet for: the entry's address, and its direction and state in NFCT_INFO. */
+static __always_inline unsigned long connection_of(ctx_t *ctx)
 {
 	const struct sk_buff *skb = (const void *)ctx;
 	unsigned long entry = 0;
 
 	bpf_core_read(&entry, sizeof(entry), &skb->_nfct);
-	return entry & ~7UL; /* NFCT_PTRMASK */
+	return entry;
+}
+
+/* Whether conntrack takes the packet for one of a connection. Not, if it calls it invalid or a rule has it untracked:
+ * then rules may say of it what they say of no other. */
+static __always_inline bool connection_has(ctx_t *ctx)
+{
+	return connection_of(ctx) & ~(unsigned long)NFCT_INFO;
 }
 
 /* The tuple of one direction, as addresses and ports of a key. */

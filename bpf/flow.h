@@ -42,6 +42,9 @@ static __always_inline bool flow_ports(ctx_t *ctx, __u32 offset, struct flow_key
 			return false;
 		key->source_port = icmp.icmp6_identifier;
 		key->destination_port = icmp.icmp6_type;
+		/* Conntrack has an echo with another code for another connection. */
+		if (icmp.icmp6_code)
+			return false;
 		if (key->family == FLOW_AF_INET6)
 			return key->protocol == IPPROTO_ICMPV6 &&
 			       (icmp.icmp6_type == ICMPV6_ECHO_REQUEST || icmp.icmp6_type == ICMPV6_ECHO_REPLY);

@@ -9,6 +9,7 @@
 
 #include "bpf/bytes.h"
 #include "bpf/connection.h"
+#include "bpf/echo.h"
 #include "bpf/packet.h"
 
 /* Whether the route and the neighbour are those that the flow was seen to take. Destinations are translated before the
@@ -54,7 +55,7 @@ static __always_inline enum verdict check(ctx_t *ctx, struct packet *pkt, const 
 		flow->generation--; /* asked anew with the next frame */
 		return pass(pkt, REASON_ROUTE_CHANGED);
 	}
-	if (tracked && !connection_is_ready(ctx, key, flow)) {
+	if (tracked && !(is_echo(key) ? echo_is_ready(ctx, key, flow) : connection_is_ready(ctx, key, flow))) {
 		flow->unready_ns = pkt->now_ns;
 		return pass(pkt, REASON_CONNECTION_NOT_READY);
 	}
@@ -63,8 +64,8 @@ static __always_inline enum verdict check(ctx_t *ctx, struct packet *pkt, const 
 }
 
 /* What conntrack looks at packet by packet. It sees how a TCP connection begins and ends, and so do the frames behind
- * that; and what it would call invalid is the kernel's. Mirrors tcp_error, tcp_valid_flags and udp_error, but for the
- * checksum of the payload. */
+ * that; and what it would call invalid is the kernel's. Mirrors tcp_error, tcp_valid_flags, udp_error and
+ * nf_conntrack_icmpv4_error, but for the checksum of the payload, which is all that an ICMP packet's is of. */
 static __always_inline enum verdict transport(ctx_t *ctx, struct packet *pkt, const struct flow_key *key,
                                               struct flow *flow)
 {
@@ -92,6 +93,8 @@ static __always_inline enum verdict transport(ctx_t *ctx, struct packet *pkt, co
 		}
 		if (!tcp.ack)
 			return pass(pkt, REASON_ROUTE_EXCEPTION);
+	} else if (is_echo(key) && offset + sizeof(struct icmp6hdr) > pkt->len) {
+		return pass(pkt, REASON_ROUTE_EXCEPTION);
 	}
 	return CONTINUE;
 }

@@ -9,7 +9,10 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct net_device;
+
 struct sk_buff {
+	struct net_device *dev;
 	unsigned long _nfct;
 	unsigned char *head;
 	unsigned char *data;

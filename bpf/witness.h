@@ -12,6 +12,7 @@
 
 #include "bpf/connection.h"
 #include "bpf/device.h"
+#include "bpf/echo.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
 #include "bpf/tunnel.h"
@@ -204,6 +205,7 @@ __noinline int witness(ctx_t *ctx)
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
 	struct flow_ends in = {}, out = {};
 	bool answered = true;
+	__u64 connection = 0;
 	struct flow *flow;
 	struct ethhdr eth;
 
@@ -212,7 +214,8 @@ __noinline int witness(ctx_t *ctx)
 		return 0;
 	set_ends(&out, &key);
 	if (is_tracked(now, &key)) {
-		if (!connection_key_before(ctx, &key, &answered))
+		if (!(is_echo(&key) ? echo_key_before(ctx, &key, &answered, &connection)
+		                    : connection_key_before(ctx, &key, &answered)))
 			return 0;
 		set_ends(&in, &key);
 		if (!same_ends(&in, &out)) {
@@ -242,6 +245,7 @@ __noinline int witness(ctx_t *ctx)
 		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
 		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
 	}
+	flow->connection = connection;
 	__sync_fetch_and_add(&flow->answered, 1);
 	return 0;
 }

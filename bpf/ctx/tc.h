@@ -19,6 +19,8 @@
 typedef struct __sk_buff ctx_t;
 
 #define CTX_CT_LOOKUP bpf_skb_ct_lookup
+/* The network namespace that the frame is in. */
+#define CTX_NET(ctx) BPF_CORE_READ((const struct sk_buff *)(const void *)(ctx), dev, nd_net.net)
 
 #ifdef WITH_CONNTRACK
 #include "bpf/skb.h"
@@ -29,7 +31,7 @@ enum {
 	ADJ_ROOM_DECAP_L3_IPV4 = 1 << 7,
 	ADJ_ROOM_DECAP_L3_IPV6 = 1 << 8,
 	CTX_LAST_HOOK = true,
-	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that goes the way that its flow was seen to go */
+	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that tells the witness nothing */
 	TOS_PRIORITIES = 0x4620, /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
 };
 
@@ -144,8 +146,8 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 	return bpf_skb_store_bytes(ctx, offset, from, len, summed ? BPF_F_RECOMPUTE_CSUM : 0);
 }
 
-/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed; `pseudo`: of the pseudo header, which
- * the sum is of even where a device finishes it. A UDP packet without one keeps none. */
+/* The TCP, UDP or ICMP checksum at `offset`, after a word of what it is of has changed; `pseudo`: of the pseudo header,
+ * which the sum is of even where a device finishes it. A UDP packet without one keeps none. */
 static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
 {
 	return bpf_l4_csum_replace(ctx, offset, from, to,
@@ -306,6 +308,17 @@ static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 	ctx->mark = 0;
 	ctx->priority = 0;
 	return bpf_redirect_peer(pkt->egress->ifindex, 0);
+}
+
+/* Of a frame that passes. (Another namespace may have left its mark.) Not inline: the compiler would share the member's
+ * address with other stores to it, and the verifier wants an offset from the context. */
+static __noinline int ctx_show_to_witness(ctx_t *ctx, bool shown)
+{
+	if (!shown)
+		ctx->tc_index = CTX_FLOW_MARK;
+	else if (ctx->tc_index == CTX_FLOW_MARK)
+		ctx->tc_index = 0;
+	return 0;
 }
 
 static __always_inline bool ctx_was_forwarded(int action)

@@ -19,6 +19,7 @@
 typedef struct xdp_md ctx_t;
 
 #define CTX_CT_LOOKUP bpf_xdp_ct_lookup
+#define CTX_NET(ctx) BPF_CORE_READ((const struct xdp_buff *)(const void *)(ctx), rxq, dev, nd_net.net)
 
 enum { CTX_LAST_HOOK = false };
 
@@ -157,7 +158,8 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 	return 0;
 }
 
-/* The TCP or UDP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps none.
+/* The TCP, UDP or ICMP checksum at `offset`, after a word of what it is of has changed. A UDP packet without one keeps
+ * none.
  */
 static __always_inline long ctx_update_sum(ctx_t *ctx, __u32 offset, __u32 from, __u32 to, bool pseudo, bool udp)
 {
@@ -246,6 +248,11 @@ static __always_inline bool ctx_is_reachable(const struct packet *pkt)
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
 	return bpf_redirect_map(&tx_ports, pkt->egress_slot, pkt->rewritten ? XDP_DROP : XDP_PASS);
+}
+
+/* The TC program sees it again. */
+static __always_inline void ctx_show_to_witness(ctx_t *ctx, bool shown)
+{
 }
 
 static __always_inline bool ctx_was_forwarded(int action)

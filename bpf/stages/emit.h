@@ -72,6 +72,14 @@ static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt, str
 	}
 }
 
+/* What passes without its flow having been told of it (trimmed by br_netfilter, a pulse of its source) is no answer to
+ * what was asked. */
+static __always_inline void tell_witness(ctx_t *ctx, const struct packet *pkt)
+{
+	if (pkt->ingress && (pkt->ingress->flags & (DEVICE_ROUTED | DEVICE_RULED)))
+		ctx_show_to_witness(ctx, pkt->flow || pkt->reason == REASON_FLOW_ASKED);
+}
+
 static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict verdict)
 {
 	int action = verdict == FORWARD ? ctx_forward(ctx, pkt) : verdict == DROP ? ctx_drop() : ctx_pass();
@@ -87,6 +95,8 @@ static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict ver
 		count_flow(ctx, pkt, pkt->flow, reason_is_fast(pkt->reason));
 	if (pkt->tunnel)
 		count_flow(ctx, pkt, pkt->tunnel, reason_is_fast(pkt->reason));
+	if (verdict == PASS && is_last_hook(pkt))
+		tell_witness(ctx, pkt);
 	return action;
 }
 

@@ -3,13 +3,14 @@
  * hop's addresses and a lower TTL, the addresses and ports that it is translated to, the tag that it leaves with, and
  * the headers of the tunnel that it goes into. The last stage, since nothing may pass the kernel's way after it.
  *
- * In: pkt->base; pkt->routed and what goes with it, pkt->translated (IPv4, TCP or UDP); pkt->strip, pkt->push;
- * pkt->encap and pkt->tunnel. Out: the frame, and pkt->rewritten. A first step that is refused has changed nothing, so
- * the frame goes the kernel's way; after it the frame can only be dropped. */
+ * In: pkt->base; pkt->routed and what goes with it, pkt->translated (IPv4: TCP, UDP or an ICMP echo); pkt->strip,
+ * pkt->push; pkt->encap and the scratch. Out: the frame, and pkt->rewritten. A first step that is refused has changed
+ * nothing, so the frame goes the kernel's way; after it the frame can only be dropped. */
 #ifndef UNDERPASS_BPF_STAGES_REWRITE_H
 #define UNDERPASS_BPF_STAGES_REWRITE_H
 
 #include <stddef.h>
+#include <linux/icmpv6.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -30,8 +31,21 @@ static __always_inline enum verdict rewrite_failed(struct packet *pkt)
 	return DROP;
 }
 
-/* Addresses, ports and the sums over them of a TCP or UDP packet that begins at `offset`. The sum of the IPv4 header is
- * stored with the TTL, so it is only computed, in `hop`. 0: done; 1: nothing is changed; less: half is done. Mirrors
+/* The identifier of an ICMP echo, and the sum over it, which has no pseudo header. As translate. Mirrors
+ * icmp_manip_pkt. */
+static __always_inline int translate_echo(ctx_t *ctx, __be16 identifier, __u32 offset)
+{
+	__u32 at = offset + offsetof(struct icmp6hdr, icmp6_identifier);
+	__be16 old;
+
+	if (!load_bytes(ctx, at, &old, sizeof(old)) ||
+	    ctx_update_sum(ctx, offset + offsetof(struct icmp6hdr, icmp6_cksum), old, identifier, false, false))
+		return 1;
+	return ctx_store_bytes(ctx, at, &identifier, sizeof(identifier), false) ? -1 : 0;
+}
+
+/* Addresses, ports and the sums over them of a packet that begins at `offset`. The sum of the IPv4 header is stored
+ * with the TTL, so it is only computed, in `hop`. 0: done; 1: nothing is changed; less: half is done. Mirrors
  * nf_nat_ipv4_manip_pkt. A global function, see connection_is_ready. */
 __noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, __u32 protocol, __u32 *hop)
 {
@@ -47,12 +61,21 @@ __noinline int translate(ctx_t *ctx, const struct flow_ends *out, __u32 offset, 
 	new[0] = out->source[0];
 	new[1] = out->destination[0];
 	__builtin_memcpy(&new[2], &out->source_port, sizeof(new[2]));
-	if (ctx_update_sum(ctx, sum, old[0], new[0], true, udp))
-		return 1;
-	if (ctx_update_sum(ctx, sum, old[1], new[1], true, udp) ||
-	    ctx_update_sum(ctx, sum, old[2], new[2], false, udp) ||
-	    ctx_store_bytes(ctx, addresses, new, sizeof(new), false))
-		return -1;
+	if (protocol == IPPROTO_ICMP) {
+		int result = translate_echo(ctx, out->source_port, transport);
+
+		if (result)
+			return result;
+		if (ctx_store_bytes(ctx, addresses, new, 2 * sizeof(*new), false))
+			return -1;
+	} else {
+		if (ctx_update_sum(ctx, sum, old[0], new[0], true, udp))
+			return 1;
+		if (ctx_update_sum(ctx, sum, old[1], new[1], true, udp) ||
+		    ctx_update_sum(ctx, sum, old[2], new[2], false, udp) ||
+		    ctx_store_bytes(ctx, addresses, new, sizeof(new), false))
+			return -1;
+	}
 	check = (__u16 *)hop + 1; /* behind TTL and protocol */
 	*check = csum_of_changed(csum_of_changed(*check, old[0], new[0]), old[1], new[1]);
 	return 0;

@@ -52,7 +52,7 @@ static __always_inline bool routable(ctx_t *ctx, struct packet *pkt, struct flow
 		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv4(ctx, offset, &ip, key))
 			return false;
 		end = offset + bpf_ntohs(ip.tot_len);
-		if (ip.ttl <= 1 || !csum_is_valid(&ip, sizeof(ip)))
+		if ((pkt->routed && ip.ttl <= 1) || !csum_is_valid(&ip, sizeof(ip)))
 			return false;
 		ip.check = csum_of_lower_ttl(ip.check);
 		ip.ttl--;
@@ -63,7 +63,7 @@ static __always_inline bool routable(ctx_t *ctx, struct packet *pkt, struct flow
 		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv6(ctx, offset, &ip, key))
 			return false;
 		end = offset + sizeof(ip) + bpf_ntohs(ip.payload_len);
-		if (ip.hop_limit <= 1)
+		if (pkt->routed && ip.hop_limit <= 1)
 			return false;
 		ip.hop_limit--;
 		__builtin_memcpy(&pkt->hop, &ip.payload_len, sizeof(pkt->hop));

@@ -63,6 +63,62 @@ TEST_P(RuledTest, StatefulFilterOfBothFamilies) {
     EXPECT_NE(told.find("bridging: fast; IP as flows that rules accepted (table ip n"), std::string::npos) << told;
 }
 
+TEST_P(RuledTest, Echoes) {
+    nft(kMasquerade);
+    nft("add rule inet f forward iifname br0 oifname br0 accept");
+    const auto flood = [this] {
+        const int count = is_emulated() ? 3000 : 40000;
+        return run(*client_, {"sh", "-c", fmt::format("ping -n -f -q -c {} 10.1.0.3 | sed -n 's/, time.*//p'", count)},
+                   milliseconds(120000))
+            .text();
+    };
+    const std::string expected = flood();
+    EXPECT_NE(expected.find(" 0% packet loss"), std::string::npos) << expected;
+    up();
+    EXPECT_EQ(flood(), expected);
+    for (const char* port : {"c", "d"})
+        EXPECT_GE(routed(port, "ruled"), is_emulated() ? 1500U : 32000U) << ask("status").dump(2);
+}
+
+// A UDP connection between two ports, as bare frames. Some of them the kernel has to trim: those are not fast, and
+// those between them are.
+TEST_P(RuledTest, PaddedFramesLeaveTheOthersFast) {
+    nft(kMasquerade);
+    nft("add rule inet f forward iifname br0 oifname br0 accept");
+    for (const auto& [where, device] : {std::pair(client_, "c"), std::pair(other_, "d")})
+        where->run([device = device] { lab::disable_ipv6(device); });
+    up();
+    FrameSocket from(*client_, "c"), to(*other_, "d");
+    const MacAddr client = client_->run([] { return lab::mac("c"); });
+    const MacAddr other = other_->run([] { return lab::mac("d"); });
+    for (int i = 0; i < 3; i++) {
+        for (const auto& [socket, mac] : {std::pair(&from, client), std::pair(&to, other)})
+            socket->send(Ethernet{.destination = kBroadcast, .source = mac} /
+                         Arp{.sender_mac = mac, .target = "10.9.9.9"} / PadTo{60});
+        ask("sync");
+    }
+    Stream stream(from, client, other, std::chrono::microseconds(is_emulated() ? 5000 : 200));
+    std::this_thread::sleep_for(milliseconds(is_emulated() ? 500 : 50));
+    to.send(Ethernet{.destination = client, .source = other} / IPv4{.source = "10.0.0.2", .destination = "10.0.0.1"} /
+            UDP{.sport = Trial::kNumberedPort, .dport = UDP{}.sport});
+    const auto padded = [&](int frames) {
+        for (int i = 0; i < frames; i++) {
+            Frame frame = Trial::numbered(other, 1, client);
+            frame.resize(frame.size() + 6);
+            from.send(frame);
+            std::this_thread::sleep_for(milliseconds(is_emulated() ? 500 : 50));
+        }
+    };
+    padded(30);
+    const std::uint64_t before = routed("c", "ruled");
+    const std::uint32_t first = stream.begun();
+    padded(50);
+    const auto fast = static_cast<double>(routed("c", "ruled") - before);
+    const double sent = stream.begun() - first;
+    fmt::print("{} of {} fast\n", fast, sent);
+    EXPECT_GE(fast / sent, is_emulated() ? 0.5 : 0.8) << ask("status").dump(2);
+}
+
 // A UDP connection between two ports, as bare frames.
 TEST_P(RuledTest, WhatForbidsItIsObeyed) {
     nft(kMasquerade);

@@ -50,6 +50,7 @@ struct FlowFacts {
     std::uint32_t in_flags = kRouted, out_flags = kRouted;
     bool out_takes_xdp = true;
     std::optional<flow_ends> out = std::nullopt;  // as it leaves, if it is translated
+    std::uint64_t connection = 0;                 // of an echo: where conntrack's entry was seen
 };
 
 // Untranslated.
@@ -146,6 +147,7 @@ protected:
         std::copy(next.bytes.begin(), next.bytes.end(), entry.destination);
         std::copy(out_mac_.bytes.begin(), out_mac_.bytes.end(), entry.source);
         entry.out = facts.out ? *facts.out : ends_of(key);
+        entry.connection = facts.connection;
         ASSERT_FALSE(flows.update(key, entry));
     }
 

@@ -72,6 +72,8 @@ TEST_F(Ruled, GoesOnAsItIs) {
     const Frame segment = bridged(Ethernet{} / v4() / TCP{.flags = 0x10} / Payload{1000});
     track({.translated = false});
     expect_bridged(udp, datagram, {});
+    // No router takes from its TTL.
+    expect_bridged(udp, bridged(Ethernet{} / v4(1) / UDP{}), {});
     track({.protocol = IPPROTO_TCP, .translated = false});
     expect_bridged(tcp, segment, {});
     // Where rules know no connections, the flow alone counts.
@@ -80,6 +82,7 @@ TEST_F(Ruled, GoesOnAsItIs) {
     expect_bridged(udp, datagram, {});
     expect_bridged(tcp, bridged(Ethernet{} / v4() / TCP{.flags = 0x02}), {});
     expect_bridged(key6(IPPROTO_UDP, 1024, 9), bridged(Ethernet{} / v6() / UDP{} / Payload{100}), {});
+    expect_bridged(key6(IPPROTO_UDP, 1024, 9), bridged(Ethernet{} / v6(1) / UDP{}), {});
 }
 
 // What rules are not shown goes without a flow.
@@ -111,7 +114,6 @@ TEST_F(Ruled, IsTheKernels) {
     IPv4 fragment = v4();
     fragment.fragment = 0x2000;
     expect_left(udp, bridged(Ethernet{} / fragment / UDP{} / Payload{16}), {}, REASON_IP_INVALID);
-    expect_left(udp, bridged(Ethernet{} / v4(1) / UDP{}), {}, REASON_ROUTE_EXCEPTION);
     expect_left(udp, bridged(Ethernet{} / v4() / UDP{} / PadTo{60}), {}, REASON_IP_INVALID);
     track({.status = IPS_CONFIRMED, .translated = false});
     expect_left(udp, datagram, {}, REASON_CONNECTION_NOT_READY);

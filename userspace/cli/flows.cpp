@@ -140,10 +140,12 @@ Json flow_json(const flow_key& key, const flow& flow, std::uint64_t now, Tunnels
     add_tunnel(json, key, flow, tunnels);
     if (key.kind == FLOW_ROUTED && (flow.out.flags & FLOW_TRANSLATED) != 0)
         json["translated"] = {{"source", address_text(flow.out.source, key.family)},
-                              {"source_port", ntohs(flow.out.source_port)},
-                              {"destination", address_text(flow.out.destination, key.family)},
-                              {"destination_port", ntohs(flow.out.destination_port)}};
+                              {"destination", address_text(flow.out.destination, key.family)}};
     if (has_ports(key)) {
+        if (json.contains("translated")) {
+            json["translated"]["source_port"] = ntohs(flow.out.source_port);
+            json["translated"]["destination_port"] = ntohs(flow.out.destination_port);
+        }
         json["source_port"] = ntohs(key.source_port);
         json["destination_port"] = ntohs(key.destination_port);
     }
