@@ -136,12 +136,11 @@ struct scratch {
 		__u32 ecn;  /* of its packet */
 		__u32 ipv6; /* outer headers */
 		__u32 overtakes;
-		__u32 egress;    /* found: the device below */
-		__u32 unchecked; /* ... and route and neighbour are to be looked up */
-		__u64 sum;       /* of the outer pseudo header, if there is to be a checksum */
+		__u32 egress; /* found: the device below */
 		__u32 summed;
+		__u64 sum;              /* of the outer pseudo header, if there is to be a checksum */
 		__u8 mac[ETH_ADDR_LEN]; /* where it goes */
-		__u8 reserved[6];
+		__u8 reserved[2];
 	} way;
 	struct outer_packet {
 		struct flow_key key;

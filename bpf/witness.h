@@ -114,7 +114,7 @@ __noinline int witness_encap(ctx_t *ctx)
 	const struct control *now;
 	struct flow *flow;
 	struct ethhdr eth;
-	__u32 zero = 0, slot;
+	__u32 zero = 0, slot, len;
 	bool ipv6;
 
 	if (!read_outer(ctx, &ends, &outer, &header, &ipv6))
@@ -138,11 +138,15 @@ __noinline int witness_encap(ctx_t *ctx)
 			return true;
 		}
 		flow->egress = ctx->ifindex;
+		flow->mtu = 0;
 		flow->out = ends;
 		flow->outer = outer;
 		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
 		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
 	}
+	len = ctx->len - (ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4);
+	if (!ctx_is_gso(ctx) && len > flow->mtu)
+		flow->mtu = len;
 	__sync_fetch_and_add(&flow->answered, 1);
 	return true;
 }

@@ -77,7 +77,7 @@ struct flow {
 	/* ifindex of the device that they left by; routed: a bridge, not its port; 0: none seen yet. FLOW_DECAP: of the
 	 * device that they come in by. */
 	__u32 egress;
-	__u32 mtu; /* of the route */
+	__u32 mtu; /* of the route; FLOW_ENCAP: of the longest frame that was seen since they were asked */
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];
 	__u64 packets; /* that went without the kernel; not exact where several CPUs count */

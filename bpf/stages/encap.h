@@ -5,9 +5,10 @@
  * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->tunnel, pkt->encap, and pkt->egress of the
  * device that the outer packet leaves by. The first frame of an inner flow, and one a second, go through the VXLAN
  * device; a program at the egress of the devices below sees the packet that it becomes, and writes its headers down
- * (see witness_encap). So the source port is the kernel's own, which keeps a flow on one path whoever encapsulates; and
- * what rules and policy make of the packet is in it. Every FLOW_CHECK_NS route and neighbour are looked up; behind
- * which VTEP a destination is, is known by the mirror at once.
+ * (see witness_encap). So the source port is the kernel's own, which
+ * keeps a flow on one path whoever encapsulates; what rules and policy make of the packet is in it; and no frame is
+ * longer than one that the kernel was seen to send. Behind which VTEP a destination is, the mirror knows at once; that
+ * a route to a VTEP, or a neighbour, has changed, the daemon tells by a new generation.
  *
  * TC leaves what it does not encapsulate to the VXLAN device, straight; XDP passes it. Mirrors vxlan_xmit_one and
  * skb_tunnel_check_pmtu. */
@@ -21,49 +22,6 @@
 #include "bpf/tunnel.h"
 
 #ifdef WITH_CONNTRACK
-
-#define FIB_LOOKUP_OUTPUT 2 /* BPF_FIB_LOOKUP_OUTPUT: a packet of the host's own */
-
-/* Whether outer packets still leave by the device, and to the neighbour, that they were seen to. A global function, see
- * flow_of_packet. */
-__noinline int tunnel_takes_same_route(ctx_t *ctx)
-{
-	struct bpf_fib_lookup fib = {.tot_len = 1 /* so that it says the MTU */, .l4_protocol = IPPROTO_UDP};
-	__u32 zero = 0;
-	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
-	const struct tunnel_way *way;
-	struct flow *flow;
-
-	if (!room)
-		return false;
-	way = &room->way;
-	flow = bpf_map_lookup_elem(&flows, &way->key);
-	if (!flow)
-		return false;
-	fib.ifindex = flow->egress;
-	fib.sport = flow->out.source_port;
-	fib.dport = flow->out.destination_port;
-	if (way->ipv6) {
-		fib.family = FLOW_AF_INET6;
-		fib.flowinfo = bpf_htonl((__u32)flow->outer.tos << 20) | flow->outer.label;
-		__builtin_memcpy(fib.ipv6_src, flow->out.source, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, flow->out.destination, sizeof(fib.ipv6_dst));
-	} else {
-		fib.family = FLOW_AF_INET;
-		fib.tos = flow->outer.tos;
-		fib.ipv4_src = flow->out.source[0];
-		fib.ipv4_dst = flow->out.destination[0];
-	}
-	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), FIB_LOOKUP_OUTPUT) != BPF_FIB_LKUP_RET_SUCCESS ||
-	    fib.ifindex != flow->egress || !same_address(fib.dmac, flow->destination) ||
-	    !same_address(fib.smac, flow->source)) {
-		flow->generation--; /* asked anew with the next frame */
-		return false;
-	}
-	flow->mtu = fib.tot_len;
-	flow->checked_ns = way->now_ns;
-	return true;
-}
 
 /* How the frame goes into the tunnel, from its flow and what else the scratch says; else the reason why it does not. A
  * global function, see flow_of_packet. (Not all kernels take an argument for the key of a map.) */
@@ -99,12 +57,11 @@ __noinline int way_into_tunnel(void)
 	} else if (!CTX_LAST_HOOK && (way->overtakes || way->now_ns - flow->asked_ns < OVERTAKING_NS)) {
 		reason = REASON_FLOW_ASKED;
 	} else if (!same_words(flow->out.destination, vtep->address)) {
-		flow->generation--;
+		flow->generation--; /* asked anew with the next frame */
 		reason = REASON_ROUTE_CHANGED;
-	}
-	way->unchecked = way->now_ns - flow->checked_ns >= FLOW_CHECK_NS;
-	if (!way->unchecked && way->len - ETH_HLEN + (way->ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4) > flow->mtu)
+	} else if (way->len > flow->mtu) {
 		reason = REASON_TOO_BIG;
+	}
 	if (reason != REASON_FORWARDED) {
 		if (CTX_LAST_HOOK)
 			__sync_fetch_and_add(&flow->asked, 1);
@@ -140,13 +97,7 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->overtakes = pkt->overtakes;
 	__builtin_memcpy(way->mac, pkt->destination, ETH_ADDR_LEN);
 	pkt->reason = way_into_tunnel();
-	if (pkt->reason != REASON_FORWARDED)
-		return false;
-	if (!way->unchecked)
-		return true;
-	/* The frame after this one knows the MTU. */
-	pkt->reason = REASON_ROUTE_CHANGED;
-	return tunnel_takes_same_route(ctx) && !(pkt->reason = way_into_tunnel());
+	return pkt->reason == REASON_FORWARDED;
 }
 
 static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
