@@ -61,7 +61,8 @@
 	X(DECAPSULATED, "decapsulated", "was taken out of its tunnel, straight to the port or device of its next hop") \
 	X(ENCAPSULATED, "encapsulated", "was put into a tunnel, straight to the device that its packets leave by")     \
 	X(TUNNEL_EXCEPTION, "tunnel-exception",                                                                        \
-	  "came through a tunnel, and is not plain there: options, fragments, flags, or a checksum that is wrong")     \
+	  "came through a tunnel and is not plain there (options, fragments, a wrong checksum), or TC has it as one "  \
+	  "of many")                                                                                                   \
 	X(VTEP_UNKNOWN, "vtep-unknown",                                                                                \
 	  "the tunnel's FDB has its source or its destination behind no VTEP yet, or not for certain")                 \
 	X(VTEP_MOVED, "vtep-moved", "its source or its destination was just seen behind another VTEP")
