@@ -17,6 +17,8 @@
 #include "bpf/map_defs.h"
 #include "bpf/tunnel.h"
 
+enum { TCP_DOFF_BYTE = 12 }; /* a bit field in struct tcphdr */
+
 static __always_inline bool same_ends(const struct flow_ends *a, const struct flow_ends *b)
 {
 	return same_words(a->source, b->source) && same_words(a->destination, b->destination) &&
@@ -103,6 +105,19 @@ static __always_inline bool read_outer(ctx_t *ctx, struct flow_ends *ends, struc
 	return true;
 }
 
+/* Of the inner frame that begins at `base`; or of the longest that it will be cut into; 0: not known. */
+static __always_inline __u32 inner_len(ctx_t *ctx, const struct flow_key *key, __u32 base)
+{
+	__u32 transport = ETH_HLEN + (key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__u8 offset;
+
+	if (!ctx_is_gso(ctx))
+		return ctx->len - base;
+	if (key->protocol != IPPROTO_TCP || !load_bytes(ctx, base + transport + TCP_DOFF_BYTE, &offset, 1))
+		return 0;
+	return transport + (offset >> 4) * 4 + ctx->gso_size;
+}
+
 /* What a VXLAN device has sent, at the device below it: the packet that an inner flow's frames become. */
 __noinline int witness_encap(ctx_t *ctx)
 {
@@ -144,10 +159,10 @@ __noinline int witness_encap(ctx_t *ctx)
 		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
 		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
 	}
-	len = ctx->len - (ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4);
-	if (!ctx_is_gso(ctx) && len > flow->mtu)
+	len = inner_len(ctx, &key, ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4);
+	if (len > flow->mtu)
 		flow->mtu = len;
-	__sync_fetch_and_add(&flow->answered, 1);
+	__sync_fetch_and_add(&flow->answered, ctx_segments(ctx));
 	return true;
 }
 

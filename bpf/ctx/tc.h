@@ -23,6 +23,8 @@ typedef struct __sk_buff ctx_t;
 #define CTX_NET(ctx) BPF_CORE_READ((const struct sk_buff *)(const void *)(ctx), dev, nd_net.net)
 
 #ifdef WITH_CONNTRACK
+/* Frames are taken out of tunnels, and put into them. It takes members of the kernel's struct sk_buff. */
+#define CTX_TUNNELS
 #include "bpf/skb.h"
 #endif
 

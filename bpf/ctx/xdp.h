@@ -18,6 +18,8 @@
 
 typedef struct xdp_md ctx_t;
 
+/* Frames are taken out of tunnels, and put into them. */
+#define CTX_TUNNELS
 #define CTX_CT_LOOKUP bpf_xdp_ct_lookup
 #define CTX_NET(ctx) BPF_CORE_READ((const struct xdp_buff *)(const void *)(ctx), rxq, dev, nd_net.net)
 

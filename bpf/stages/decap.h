@@ -20,7 +20,7 @@
 #include "bpf/tunnel.h"
 #include "bpf/vlan.h"
 
-#ifdef WITH_CONNTRACK
+#ifdef CTX_TUNNELS
 
 /* Whether the UDP packet of outer->key at `offset` could be one of a tunnel, and is all of the frame of `len` bytes. A
  * global function, see flow_of_packet. */
@@ -176,8 +176,6 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 	pkt->bridge = vxlan->bridge;
 	pkt->base = outer->offset + sizeof(outer->header);
 	pkt->strip = false;
-	if (!ctx_can_decap(ctx))
-		return pass(pkt, REASON_TUNNEL_EXCEPTION);
 	verdict = parse(ctx, pkt);
 	if (verdict != CONTINUE)
 		return verdict;
@@ -192,7 +190,7 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 	/* Its own frames, which came back. */
 	if (!pkt->bridge && same_address(pkt->source, vxlan->mac))
 		return pass(pkt, REASON_LOOPED);
-	if (!inner_is_plain(ctx, pkt->network_offset, pkt->protocol, outer->ecn & TOS_ECN) ||
+	if (!ctx_can_decap(ctx) || !inner_is_plain(ctx, pkt->network_offset, pkt->protocol, outer->ecn & TOS_ECN) ||
 	    !outer_sum_is_right(ctx, outer, vxlan->flags & DEVICE_OUTER_UNSUMMED))
 		return pass(pkt, REASON_TUNNEL_EXCEPTION);
 	return CONTINUE;

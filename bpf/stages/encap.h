@@ -21,7 +21,7 @@
 #include "bpf/packet.h"
 #include "bpf/tunnel.h"
 
-#ifdef WITH_CONNTRACK
+#ifdef CTX_TUNNELS
 
 /* How the frame goes into the tunnel, from its flow and what else the scratch says; else the reason why it does not. A
  * global function, see flow_of_packet. (Not all kernels take an argument for the key of a map.) */
@@ -49,7 +49,7 @@ __noinline int way_into_tunnel(void)
 		if (!flow)
 			flow = flow_begin(&way->key, way->now_ns);
 		if (flow)
-			flow_ask(flow, way->now_ns, now->generation, 1);
+			flow_ask(flow, way->now_ns, now->generation, way->segments);
 		return REASON_FLOW_ASKED;
 	}
 	if (flow->asked != flow->answered) {
@@ -59,12 +59,14 @@ __noinline int way_into_tunnel(void)
 	} else if (!same_words(flow->out.destination, vtep->address)) {
 		flow->generation--; /* asked anew with the next frame */
 		reason = REASON_ROUTE_CHANGED;
+	} else if (!way->is_able) {
+		reason = REASON_TUNNEL_EXCEPTION;
 	} else if (way->len > flow->mtu) {
 		reason = REASON_TOO_BIG;
 	}
 	if (reason != REASON_FORWARDED) {
 		if (CTX_LAST_HOOK)
-			__sync_fetch_and_add(&flow->asked, 1);
+			__sync_fetch_and_add(&flow->asked, way->segments);
 		return reason;
 	}
 	way->egress = flow->egress;
@@ -95,6 +97,8 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->ecn = found & TOS_ECN;
 	way->ipv6 = pkt->egress->flags & DEVICE_OUTER_IPV6;
 	way->overtakes = pkt->overtakes;
+	way->is_able = ctx_can_encap(ctx);
+	way->segments = ctx_segments(ctx);
 	__builtin_memcpy(way->mac, pkt->destination, ETH_ADDR_LEN);
 	pkt->reason = way_into_tunnel();
 	return pkt->reason == REASON_FORWARDED;
@@ -113,7 +117,7 @@ static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
 	room = bpf_map_lookup_elem(&scratch, &zero);
 	/* What came through another tunnel goes through the device. */
 	if (!room || !(pkt->egress->flags & DEVICE_ENCAP) || pkt->underlay_slot || pkt->push ||
-	    (pkt->tagged && !pkt->strip) || !ctx_can_encap(ctx) || !goes_into_tunnel(ctx, pkt, &room->way))
+	    (pkt->tagged && !pkt->strip) || !goes_into_tunnel(ctx, pkt, &room->way))
 		return CTX_LAST_HOOK ? CONTINUE : PASS;
 	underlay = device_find(room->way.egress, &pkt->egress_slot);
 	if (!underlay || (underlay->flags & (wanted | DEVICE_VLAN_DEVICE)) != wanted)

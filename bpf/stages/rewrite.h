@@ -125,7 +125,7 @@ static __always_inline enum verdict rewrite_decapsulated(ctx_t *ctx, struct pack
 	return CONTINUE;
 }
 
-#ifdef WITH_CONNTRACK
+#ifdef CTX_TUNNELS
 
 /* Puts outer headers before the frame, as the scratch says. Mirrors udp_tunnel_xmit_skb, udp_tunnel6_xmit_skb and
  * vxlan_build_skb. Results as of translate. A global function, see flow_of_packet. */
