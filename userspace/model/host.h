@@ -177,6 +177,13 @@ struct VtepRecord {
     bool operator==(const VtepRecord&) const = default;
 };
 
+struct NeighbourKey {
+    Ifindex device = Ifindex::none;
+    IpAddress address;
+
+    auto operator<=>(const NeighbourKey&) const = default;
+};
+
 // What the drivers offer and what sits at the other end of a veth. Absent: could not be found out.
 struct DriverFacts {
     std::string driver;                  // ethtool's name: "veth", "virtio_net", ...

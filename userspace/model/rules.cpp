@@ -88,6 +88,14 @@ std::string flows_refusal(const Host& host) {
     return {};
 }
 
+// Why no packets of tunnels go fast; empty if they may. Rules see those as they see others: as they come in for the
+// host, and as they leave it.
+std::string tunnels_refusal(const Host& host) {
+    if (host.finds_connections) return flows_refusal(host);
+    return "the programs can only do that where they can look connections up, and nf_conntrack was not there when they "
+           "were loaded (`modprobe nf_conntrack`, then `underpass down` and `up`)";
+}
+
 // Whether rules see what goes from port to port. Packets that are routed, they see elsewhere.
 bool shows_to_rules(const Netfilter& netfilter, const BridgeAttributes& bridge) {
     return !netfilter.ip_chains.empty() && calls_iptables(netfilter, bridge);
@@ -589,6 +597,7 @@ void take_underlays(Plan& plan, const Host& host, const AttachFailures& attach_f
         const Link& link = host.links.at(tunnel.port->index);
         std::string& why = tunnel.port->tunnel_refusal;
         why = link.lower_netnsid ? "its tunnel is in another network namespace" : missed_by(host, link);
+        if (why.empty()) why = tunnels_refusal(host);
         if (!why.empty()) continue;
         const auto underlays =
             link.vxlan->lower ? take_bound(plan, host, tunnel, *link.vxlan->lower, attach_failures) : able;
