@@ -759,7 +759,8 @@ TEST(DecodeRoute, Neighbours) {
         {"proxy", proxy, std::nullopt},
         {"no device", neighbour(RTM_NEWNEIGH, NUD_REACHABLE, v4, mac(9), 0), std::nullopt},
     };
-    for (const int state : {NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE, NUD_PERMANENT, NUD_NOARP})
+    for (const std::uint16_t state :
+         std::vector<std::uint16_t>{NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE, NUD_PERMANENT, NUD_NOARP})
         rows.push_back({"valid", neighbour(RTM_NEWNEIGH, state, v4, mac(9)), changed(v4)});
     for (const Row& row : rows) {
         SCOPED_TRACE(row.what);
@@ -1192,6 +1193,34 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         EXPECT_EQ(rule->chain, "c");
     }
     EXPECT_FALSE(decode_nft_rule(Received(nft_chain(NFPROTO_IPV4)).get()));
+}
+
+TEST(DecodeNftRule, OfUdpPackets) {
+    struct Row {
+        std::vector<Expression> expressions;
+        bool udp;
+    };
+    const Expression limit = {"limit", [](Message&) {}};
+    const Expression l4proto = key_expression("meta", NFTA_META_KEY, NFT_META_L4PROTO);
+    const auto is = [](std::uint8_t protocol) { return byte_comparison(NFT_CMP_EQ, protocol); };
+    const std::vector<Row> rows = {
+        {{limit}, true},
+        {{l4proto, is(IPPROTO_UDP), limit}, true},
+        {{l4proto, is(IPPROTO_TCP), limit}, false},
+        {{l4proto, is(IPPROTO_ICMP), limit}, false},
+        {{payload_expression(NFT_PAYLOAD_NETWORK_HEADER, 9, 1), is(IPPROTO_TCP), limit}, false},
+        {{l4proto, byte_comparison(NFT_CMP_NEQ, IPPROTO_TCP), limit}, true},
+        {{l4proto, {"lookup", [](Message&) {}}, limit}, true},
+        {{limit, l4proto, is(IPPROTO_TCP)}, true},  // it has counted the packet by then
+        {{key_expression("meta", NFTA_META_KEY, NFT_META_NFPROTO), is(IPPROTO_TCP), limit}, true},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(&row - rows.data());
+        const auto rule = decode_nft_rule(Received(nft_rule(NFPROTO_IPV4, row.expressions)).get());
+        ASSERT_TRUE(rule);
+        EXPECT_EQ(rule->per_packet, "limit");
+        EXPECT_EQ(rule->udp, row.udp);
+    }
 }
 
 // Whatever is missing of a rule, it is not taken for one that is the same for all packets because of that.

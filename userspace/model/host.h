@@ -233,6 +233,7 @@ struct Netfilter {
     bool tracks_ipv4 = false;
     bool tracks_ipv6 = false;
     std::vector<std::string> per_packet;
+    std::vector<std::string> per_own_packet;           // likewise, of UDP packets from and to the host alone
     std::map<std::string, std::string> device_chains;  // nft's netdev family: device name -> chain
     std::optional<std::string> unknown;                // why the rules could not be read: then everything is governed
 

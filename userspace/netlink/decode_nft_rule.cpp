@@ -134,11 +134,9 @@ bool is_max_segment_size(const Numbers& numbers, Bytes data) {
     return find(numbers, NFTA_EXTHDR_OP) == NFT_EXTHDR_OP_TCPOPT && type == kMaxSegmentSize;
 }
 
-// A comparison of the protocol that ICMP does not pass.
-bool wants_ports(const Numbers& numbers, Bytes data) {
-    const auto protocol = byte_of(data, NFTA_CMP_DATA);
-    return find(numbers, NFTA_CMP_OP) == NFT_CMP_EQ && protocol && *protocol != IPPROTO_ICMP &&
-           *protocol != IPPROTO_ICMPV6;
+// The one protocol that passes a comparison.
+std::optional<std::uint8_t> wanted_protocol(const Numbers& numbers, Bytes data) {
+    return find(numbers, NFTA_CMP_OP) == NFT_CMP_EQ ? byte_of(data, NFTA_CMP_DATA) : std::nullopt;
 }
 
 // An extension of iptables: its name, and what it is set to.
@@ -198,7 +196,11 @@ public:
         const Numbers numbers = numbers_of(data);
         const auto mask = std::exchange(mask_, std::nullopt);
         // One that is looked up in a set, by itself or with others, is taken to be of a set of protocols with ports.
-        if (std::exchange(protocol_, false) && name == "cmp") has_ports_ = wants_ports(numbers, data);
+        if (std::exchange(protocol_, false) && name == "cmp") {
+            const auto protocol = wanted_protocol(numbers, data);
+            has_ports_ = protocol && *protocol != IPPROTO_ICMP && *protocol != IPPROTO_ICMPV6;
+            udp_ = udp_ && (!protocol || *protocol == IPPROTO_UDP);
+        }
         if (loads_protocol(name, numbers, family_)) protocol_ = has_ports_ = true;
         if (mask && name == "cmp") begins_ = begins_ || wants_syn(*mask, numbers, data);
         constexpr std::array<std::string_view, 12> kConstant = {"cmp",    "range",     "bitwise", "byteorder",
@@ -230,6 +232,9 @@ public:
         return std::string(name);
     }
 
+    // Whether what follows may be of UDP packets.
+    bool udp() const { return udp_; }
+
 private:
     static std::string key_text(std::string_view what, std::optional<std::uint32_t> key) {
         constexpr std::uint32_t kMetaMark = NFT_META_MARK, kCtMark = NFT_CT_MARK;  // the same number
@@ -243,12 +248,12 @@ private:
     std::optional<std::uint8_t> mask_;  // ... were masked, and may be compared next
     bool protocol_ = false;             // the protocol was loaded, and may be compared next
     bool has_ports_ = false;            // what follows is of packets that have ports
-    bool begins_ = false;               // what follows is of packets that begin a connection
+    bool udp_ = true;
+    bool begins_ = false;  // what follows is of packets that begin a connection
 };
 
-std::string first_per_packet(std::uint8_t family, Bytes list) {
-    Expressions expressions(family);
-    std::string found;
+void find_per_packet(NftRule& rule, Bytes list) {
+    Expressions expressions(rule.family);
     const bool ok = for_each_attribute(list, [&](const Attribute& element) {
         std::string name;
         Bytes data;
@@ -257,10 +262,15 @@ std::string first_per_packet(std::uint8_t family, Bytes list) {
             if (attribute.type == NFTA_EXPR_DATA) data = attribute.payload;
             return true;
         });
-        if (found.empty()) found = expressions.take(name, data);
+        if (rule.per_packet.empty()) {
+            rule.per_packet = expressions.take(name, data);
+            rule.udp = expressions.udp();
+        }
         return whole;
     });
-    return ok ? found : "an expression that cannot be understood";
+    if (ok) return;
+    rule.per_packet = "an expression that cannot be understood";
+    rule.udp = true;
 }
 
 }  // namespace
@@ -274,11 +284,14 @@ std::optional<NftRule> decode_nft_rule(const nlmsghdr* message) {
         switch (attribute.type) {
             case NFTA_RULE_TABLE: rule.table = attribute.text(); return true;
             case NFTA_RULE_CHAIN: rule.chain = attribute.text(); return true;
-            case NFTA_RULE_EXPRESSIONS: rule.per_packet = first_per_packet(rule.family, attribute.payload); return true;
+            case NFTA_RULE_EXPRESSIONS: find_per_packet(rule, attribute.payload); return true;
             default: return true;
         }
     });
-    if (!ok) rule.per_packet = "a rule that cannot be understood";
+    if (!ok) {
+        rule.per_packet = "a rule that cannot be understood";
+        rule.udp = true;
+    }
     return rule;
 }
 
