@@ -104,13 +104,17 @@ std::vector<std::string> vxlan_lines(const nlohmann::json& port) {
     const nlohmann::json& vxlan = port.at("vxlan");
     std::string tunnel = fmt::format("tunnel with VNI {}, UDP port {}", vxlan.at("vni").get<std::uint32_t>(),
                                      vxlan.at("port").get<std::uint32_t>());
+    if (vxlan.contains("vteps")) {
+        const auto vteps = vxlan.at("vteps").get<std::uint64_t>(),
+                   addresses = vxlan.at("addresses").get<std::uint64_t>();
+        tunnel += fmt::format(", {} address{} behind {} VTEP{}", addresses, addresses == 1 ? "" : "es", vteps,
+                              vteps == 1 ? "" : "s");
+    }
     if (const auto underlays = vxlan.at("underlays").get<std::vector<std::string>>(); !underlays.empty())
         tunnel += fmt::format(": fast, in one step by {}", fmt::join(underlays, ", "));
-    if (vxlan.contains("vteps"))
-        tunnel += fmt::format("; {} addresses behind {} VTEPs", vxlan.at("addresses").get<std::uint64_t>(),
-                              vxlan.at("vteps").get<std::uint64_t>());
+    else if (vxlan.contains("why"))
+        tunnel += ": left to the kernel: " + vxlan.at("why").get<std::string>();
     std::vector<std::string> lines = {std::move(tunnel)};
-    if (vxlan.contains("why")) lines.push_back("tunnel: left to the kernel: " + vxlan.at("why").get<std::string>());
     if (vxlan.contains("why_not_encapsulated"))
         lines.push_back("into the tunnel: left to the kernel: " + vxlan.at("why_not_encapsulated").get<std::string>());
     return lines;

@@ -34,7 +34,9 @@ NetlinkSocket route_event_socket() {
     return NetlinkSocket(NETLINK_ROUTE, kGroups);
 }
 
-// A router's routes may change very often. So they have a socket of their own: when it overflows, nothing else is lost.
+// A router's routes may change very often. So they have a socket of their own, which is read with the next events of
+// others, or at the next tick: to wake up for each would cost far more than to look at it. When it overflows, nothing
+// else is lost.
 NetlinkSocket route_change_socket() {
     constexpr std::array<std::uint32_t, 3> kGroups = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEXTHOP};
     return NetlinkSocket(NETLINK_ROUTE, kGroups);
@@ -116,7 +118,6 @@ std::vector<int> Engine::event_fds() const {
     std::vector<int> fds = {route_events_.fd(), filter_events_.fd(), programs_.requests.fd()};
     if (driver_events_) fds.push_back(driver_events_->fd());
     if (policy_events_) fds.push_back(policy_events_->fd());
-    if (route_changes_) fds.push_back(route_changes_->fd());
     return fds;
 }
 

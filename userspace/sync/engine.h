@@ -112,7 +112,7 @@ private:
     Reconciler reconciler_;
     Writer writer_;
     Plan plan_;
-    std::optional<NetlinkSocket> route_changes_;  // while there are tunnels
+    std::optional<NetlinkSocket> route_changes_;  // while there are tunnels; nobody waits for it
     bool judged_ = false;
     bool resync_due_ = false;
     bool dumped_ = false;  // what has happened since the dump began is still to be taken in
