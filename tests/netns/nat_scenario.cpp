@@ -215,8 +215,9 @@ private:
             default: {
                 const std::array what = {
                     fmt::format("ip saddr {} drop", host), fmt::format("ip daddr {} counter drop", host),
-                    fmt::format("th dport {} drop", kService), fmt::format("tcp dport {} reject", kService),
-                    std::string("oifname br1 meta l4proto udp drop"), std::string("ct direction reply drop"),
+                    fmt::format("meta l4proto {{ tcp, udp }} th dport {} drop", kService),
+                    fmt::format("tcp dport {} reject", kService), std::string("oifname br1 meta l4proto udp drop"),
+                    std::string("ct direction reply drop"),
                     std::string("ct state invalid accept; add rule ip f called drop"),
                     // Those that see each packet.
                     std::string("ip length > 500 drop"), std::string("ip ttl < 10 drop"), std::string("ip dscp set 10"),

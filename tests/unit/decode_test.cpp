@@ -15,6 +15,7 @@
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_tcpudp.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -43,6 +44,18 @@ bool operator==(const LinkChanged& a, const LinkChanged& b) {
 }
 bool operator==(const LinkGone& a, const LinkGone& b) {
     return a.index == b.index;
+}
+bool operator==(const NeighbourChanged& a, const NeighbourChanged& b) {
+    return a.key == b.key && a.mac == b.mac;
+}
+bool operator==(const NeighbourGone& a, const NeighbourGone& b) {
+    return a.key == b.key;
+}
+bool operator==(const RouteChanged& a, const RouteChanged& b) {
+    return a.prefix == b.prefix;
+}
+bool operator==(const NexthopChanged&, const NexthopChanged&) {
+    return true;
 }
 bool operator==(const PortChanged& a, const PortChanged& b) {
     return a.index == b.index && a.bridge == b.bridge && a.flags == b.flags && a.port == b.port;
@@ -182,6 +195,31 @@ Message vtep(unsigned type, std::uint16_t state, std::string_view address, const
     message.mac(NDA_LLADDR, of);
     if (!address.empty()) put_address(message, NDA_DST, address);
     return message;
+}
+
+Message neighbour(unsigned type, std::uint16_t state, std::string_view address, std::optional<MacAddr> of = {},
+                  int device = 20) {
+    const int family = IpAddress::parse(address)->family();
+    Message message(type,
+                    ndmsg{.ndm_family = static_cast<std::uint8_t>(family), .ndm_ifindex = device, .ndm_state = state});
+    put_address(message, NDA_DST, address);
+    if (of) message.mac(NDA_LLADDR, *of);
+    return message;
+}
+
+// `family`: of one without an address, or another one than the address has.
+Message ip_route(unsigned type, std::string_view network, std::uint8_t length, int family = AF_UNSPEC) {
+    const auto address = IpAddress::parse(network);
+    if (family == AF_UNSPEC) family = address ? address->family() : AF_INET;
+    Message message(type, rtmsg{.rtm_family = static_cast<std::uint8_t>(family), .rtm_dst_len = length});
+    message.u32(RTA_TABLE, RT_TABLE_MAIN);
+    if (address) put_address(message, RTA_DST, network);
+    return message.u32(RTA_OIF, 20);
+}
+
+Message nexthop(unsigned type) {
+    Message message(type, nhmsg{.nh_family = AF_INET});
+    return message.u32(NHA_ID, 1).u32(NHA_OIF, 20);
 }
 
 Message port_change(const std::function<void(Message&)>& attributes, unsigned type = RTM_NEWLINK) {
@@ -685,6 +723,78 @@ TEST(DecodeFdb, Vteps) {
     }
 }
 
+TEST(DecodeRoute, Neighbours) {
+    struct Row {
+        const char* what;
+        Message message;
+        std::optional<Event> event;
+    };
+    const auto of = [](const char* address) { return NeighbourKey{Ifindex{20}, *IpAddress::parse(address)}; };
+    const auto changed = [&of](const char* address) { return Event(NeighbourChanged{of(address), mac(9)}); };
+    const auto gone = [&of](const char* address) { return Event(NeighbourGone{of(address)}); };
+    const char *v4 = "192.0.2.9", *v6 = "2001:db8::9";
+    Message other_length = neighbour(RTM_NEWNEIGH, NUD_REACHABLE, v4);
+    other_length.u32(NDA_LLADDR, 1);
+    ndmsg header{};
+    header.ndm_family = AF_INET6;
+    header.ndm_ifindex = 20;
+    header.ndm_state = NUD_REACHABLE;
+    Message other_family(RTM_NEWNEIGH, header);
+    other_family.u32(NDA_DST, 1).mac(NDA_LLADDR, mac(9));
+    header.ndm_flags = NTF_PROXY;
+    Message proxy(RTM_NEWNEIGH, header);
+    put_address(proxy, NDA_DST, v6);
+    proxy.mac(NDA_LLADDR, mac(9));
+    std::vector<Row> rows = {
+        {"IPv6", neighbour(RTM_NEWNEIGH, NUD_STALE, v6, mac(9)), changed(v6)},
+        {"gone", neighbour(RTM_DELNEIGH, NUD_STALE, v4, mac(9)), gone(v4)},
+        {"gone, IPv6", neighbour(RTM_DELNEIGH, NUD_FAILED, v6), gone(v6)},
+        {"failed", neighbour(RTM_NEWNEIGH, NUD_FAILED, v4), gone(v4)},
+        {"failed, its address still told", neighbour(RTM_NEWNEIGH, NUD_FAILED, v4, mac(9)), gone(v4)},
+        {"asked for", neighbour(RTM_NEWNEIGH, NUD_INCOMPLETE, v4), gone(v4)},
+        {"a group", neighbour(RTM_NEWNEIGH, NUD_NOARP, v4, {{1, 0, 0x5e, 0, 0, 1}}), gone(v4)},
+        {"no address", neighbour(RTM_NEWNEIGH, NUD_NOARP, v4, MacAddr{}), gone(v4)},
+        {"no Ethernet device's", other_length, gone(v4)},
+        {"another family's address", other_family, std::nullopt},
+        {"proxy", proxy, std::nullopt},
+        {"no device", neighbour(RTM_NEWNEIGH, NUD_REACHABLE, v4, mac(9), 0), std::nullopt},
+    };
+    for (const std::uint16_t state :
+         std::vector<std::uint16_t>{NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE, NUD_PERMANENT, NUD_NOARP})
+        rows.push_back({"valid", neighbour(RTM_NEWNEIGH, state, v4, mac(9)), changed(v4)});
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        EXPECT_EQ(decoded(row.message), row.event);
+    }
+}
+
+TEST(DecodeRoute, RoutesAndNexthops) {
+    struct Row {
+        const char* what;
+        Message message;
+        std::optional<Event> event;
+    };
+    const auto changed = [](const char* prefix) { return Event(RouteChanged{*IpPrefix::parse(prefix)}); };
+    const std::vector<Row> rows = {
+        {"new", ip_route(RTM_NEWROUTE, "192.0.2.0", 24), changed("192.0.2.0/24")},
+        {"gone", ip_route(RTM_DELROUTE, "192.0.2.0", 24), changed("192.0.2.0/24")},
+        {"IPv6", ip_route(RTM_NEWROUTE, "2001:db8::", 32), changed("2001:db8::/32")},
+        {"a host", ip_route(RTM_NEWROUTE, "2001:db8::1", 128), changed("2001:db8::1/128")},
+        {"default", ip_route(RTM_NEWROUTE, "", 0), changed("0.0.0.0/0")},
+        {"default, IPv6", ip_route(RTM_DELROUTE, "", 0, AF_INET6), changed("::/0")},
+        {"without an address", ip_route(RTM_NEWROUTE, "", 24), std::nullopt},
+        {"too long", ip_route(RTM_NEWROUTE, "192.0.2.0", 33), std::nullopt},
+        {"another family's address", ip_route(RTM_NEWROUTE, "192.0.2.0", 24, AF_INET6), std::nullopt},
+        {"another family", ip_route(RTM_NEWROUTE, "", 0, AF_MPLS), std::nullopt},
+        {"nexthop", nexthop(RTM_NEWNEXTHOP), Event(NexthopChanged{})},
+        {"nexthop gone", nexthop(RTM_DELNEXTHOP), Event(NexthopChanged{})},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        EXPECT_EQ(decoded(row.message), row.event);
+    }
+}
+
 TEST(DecodeFdb, Entries) {
     struct Row {
         const char* what;
@@ -960,10 +1070,10 @@ Expression mask_expression(std::uint8_t mask) {
             }};
 }
 
-Expression flags_expression(std::uint32_t operation, std::uint8_t flags) {
-    return {"cmp", [operation, flags](Message& m) {
+Expression byte_comparison(std::uint32_t operation, std::uint8_t byte) {
+    return {"cmp", [operation, byte](Message& m) {
                 m.be32(NFTA_CMP_OP, operation);
-                m.nest(NFTA_CMP_DATA, [flags](Message& value) { value.u8(NFTA_DATA_VALUE, flags); });
+                m.nest(NFTA_CMP_DATA, [byte](Message& value) { value.u8(NFTA_DATA_VALUE, byte); });
             }};
 }
 
@@ -991,6 +1101,8 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
     constexpr const char* kPart = "a part of the packet that may differ";
     constexpr const char* kOption = "an option of the packet";
     const Expression flags = payload_expression(kTransport, 13, 1);
+    const Expression ports = payload_expression(kTransport, 2, 2);
+    const Expression l4proto = key_expression("meta", NFTA_META_KEY, NFT_META_L4PROTO);
     const Expression size = {"exthdr",
                              [](Message& m) { m.u8(NFTA_EXTHDR_TYPE, 2).be32(NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT); }};
     xt_tcp syn{}, ack{};
@@ -1017,7 +1129,21 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_IPV6, {payload_expression(kNetwork, 7, 1)}, kPart},  // hop limit
         {NFPROTO_INET, {payload_expression(kNetwork, 8, 16)}, ""},
         {NFPROTO_INET, {payload_expression(kNetwork, 6, 1)}, kPart},
-        {NFPROTO_INET, {payload_expression(kTransport, 2, 2)}, ""},
+        {NFPROTO_INET, {payload_expression(kTransport, 0, 1)}, ""},
+        {NFPROTO_INET, {payload_expression(kTransport, 2, 2)}, kPart},  // an echo's checksum, if not ports
+        {NFPROTO_INET, {payload_expression(kTransport, 0, 4)}, kPart},
+        {NFPROTO_INET, {l4proto, byte_comparison(NFT_CMP_EQ, IPPROTO_TCP), ports}, ""},
+        {NFPROTO_INET, {l4proto, byte_comparison(NFT_CMP_EQ, IPPROTO_UDP), ports}, ""},
+        {NFPROTO_INET, {l4proto, {"lookup", nothing}, ports}, ""},
+        {NFPROTO_INET, {l4proto, ports, {"lookup", nothing}}, ""},
+        {NFPROTO_INET, {l4proto, byte_comparison(NFT_CMP_NEQ, IPPROTO_TCP), ports}, kPart},
+        {NFPROTO_INET, {l4proto, byte_comparison(NFT_CMP_EQ, IPPROTO_ICMP), ports}, kPart},
+        {NFPROTO_INET, {l4proto, byte_comparison(NFT_CMP_EQ, IPPROTO_ICMPV6), ports}, kPart},
+        {NFPROTO_INET, {l4proto, byte_comparison(NFT_CMP_EQ, IPPROTO_ICMP), payload_expression(kTransport, 0, 1)}, ""},
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 9, 1), byte_comparison(NFT_CMP_EQ, IPPROTO_TCP), ports}, ""},
+        {NFPROTO_IPV4, {payload_expression(kNetwork, 9, 1), byte_comparison(NFT_CMP_EQ, IPPROTO_ICMP), ports}, kPart},
+        {NFPROTO_IPV6, {payload_expression(kNetwork, 6, 1), byte_comparison(NFT_CMP_EQ, IPPROTO_TCP), ports}, ""},
+        {NFPROTO_IPV6, {payload_expression(kNetwork, 9, 1), byte_comparison(NFT_CMP_EQ, IPPROTO_TCP), ports}, kPart},
         {NFPROTO_INET, {payload_expression(kTransport, 4, 4)}, kPart},
         {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x06)}, ""},
         {NFPROTO_INET, {payload_expression(kTransport, 13, 1), mask_expression(0x17)}, ""},
@@ -1040,10 +1166,10 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         {NFPROTO_INET, {key_expression("objref", NFTA_OBJREF_SET_SREG, 1)}, "a named object"},
         {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_TCPMSS)}, ""},
         {NFPROTO_INET, {key_expression("rt", NFTA_RT_KEY, NFT_RT_CLASSID)}, "rt"},
-        {NFPROTO_INET, {flags, mask_expression(0x06), flags_expression(NFT_CMP_EQ, 0x02), size}, ""},
-        {NFPROTO_INET, {flags, mask_expression(0x02), flags_expression(NFT_CMP_NEQ, 0), size}, ""},
-        {NFPROTO_INET, {flags, mask_expression(0x12), flags_expression(NFT_CMP_NEQ, 0), size}, kOption},
-        {NFPROTO_INET, {flags, mask_expression(0x10), flags_expression(NFT_CMP_EQ, 0x10), size}, kOption},
+        {NFPROTO_INET, {flags, mask_expression(0x06), byte_comparison(NFT_CMP_EQ, 0x02), size}, ""},
+        {NFPROTO_INET, {flags, mask_expression(0x02), byte_comparison(NFT_CMP_NEQ, 0), size}, ""},
+        {NFPROTO_INET, {flags, mask_expression(0x12), byte_comparison(NFT_CMP_NEQ, 0), size}, kOption},
+        {NFPROTO_INET, {flags, mask_expression(0x10), byte_comparison(NFT_CMP_EQ, 0x10), size}, kOption},
         {NFPROTO_INET, {flags, mask_expression(0x06), size}, kOption},
         {NFPROTO_INET, {size}, kOption},
         {NFPROTO_INET,
@@ -1067,6 +1193,34 @@ TEST(DecodeNftRule, WhatIsTheSameForAllPackets) {
         EXPECT_EQ(rule->chain, "c");
     }
     EXPECT_FALSE(decode_nft_rule(Received(nft_chain(NFPROTO_IPV4)).get()));
+}
+
+TEST(DecodeNftRule, OfUdpPackets) {
+    struct Row {
+        std::vector<Expression> expressions;
+        bool udp;
+    };
+    const Expression limit = {"limit", [](Message&) {}};
+    const Expression l4proto = key_expression("meta", NFTA_META_KEY, NFT_META_L4PROTO);
+    const auto is = [](std::uint8_t protocol) { return byte_comparison(NFT_CMP_EQ, protocol); };
+    const std::vector<Row> rows = {
+        {{limit}, true},
+        {{l4proto, is(IPPROTO_UDP), limit}, true},
+        {{l4proto, is(IPPROTO_TCP), limit}, false},
+        {{l4proto, is(IPPROTO_ICMP), limit}, false},
+        {{payload_expression(NFT_PAYLOAD_NETWORK_HEADER, 9, 1), is(IPPROTO_TCP), limit}, false},
+        {{l4proto, byte_comparison(NFT_CMP_NEQ, IPPROTO_TCP), limit}, true},
+        {{l4proto, {"lookup", [](Message&) {}}, limit}, true},
+        {{limit, l4proto, is(IPPROTO_TCP)}, true},  // it has counted the packet by then
+        {{key_expression("meta", NFTA_META_KEY, NFT_META_NFPROTO), is(IPPROTO_TCP), limit}, true},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(&row - rows.data());
+        const auto rule = decode_nft_rule(Received(nft_rule(NFPROTO_IPV4, row.expressions)).get());
+        ASSERT_TRUE(rule);
+        EXPECT_EQ(rule->per_packet, "limit");
+        EXPECT_EQ(rule->udp, row.udp);
+    }
 }
 
 // Whatever is missing of a rule, it is not taken for one that is the same for all packets because of that.
@@ -1274,6 +1428,11 @@ std::vector<Message> all_messages() {
                 m.u32(IFLA_VXLAN_LINK, 11).u32(IFLA_VXLAN_AGEING, 300).u8(IFLA_VXLAN_LEARNING, 1);
             }),
             vtep(RTM_NEWNEIGH, NUD_REACHABLE, "192.0.2.2"),
+            neighbour(RTM_NEWNEIGH, NUD_REACHABLE, "192.0.2.9", mac(9)),
+            neighbour(RTM_DELNEIGH, NUD_FAILED, "2001:db8::9"),
+            ip_route(RTM_NEWROUTE, "192.0.2.0", 24),
+            ip_route(RTM_DELROUTE, "2001:db8::", 32),
+            nexthop(RTM_NEWNEXTHOP),
             vtep(RTM_DELNEIGH, NUD_REACHABLE, "2001:db8::2"),
             port_vlans(),
             del,
@@ -1341,8 +1500,8 @@ TEST(DecodeMalformed, AttributeThatClaimsMore) {
         std::memcpy(bytes.data() + bytes.size() - 8, &attribute, sizeof(attribute));
         nlmsghdr header;
         std::memcpy(&header, bytes.data(), sizeof(header));
-        // This one reads no attributes.
-        if (header.nlmsg_type == RTM_NEWQDISC) continue;
+        // These read no attributes.
+        if (header.nlmsg_type == RTM_NEWQDISC || header.nlmsg_type == RTM_NEWNEXTHOP) continue;
         EXPECT_FALSE(decode_all(bytes).any()) << header.nlmsg_type;
         attribute.nla_len = 3;
         std::memcpy(bytes.data() + bytes.size() - 8, &attribute, sizeof(attribute));

@@ -318,6 +318,81 @@ TEST(Mirror, TunnelChanges) {
     EXPECT_THAT(dirty.traffic_control, ElementsAre(kVxlan, kUplink));
 }
 
+bool routes_otherwise(Mirror& mirror, const Event& event) {
+    mirror.apply(event);
+    const Dirty dirty = mirror.take_dirty();
+    EXPECT_FALSE(dirty.plan);
+    return dirty.routing;
+}
+
+TEST(Mirror, NeighboursOfUnderlays) {
+    const NeighbourKey gateway{kUplink, *IpAddress::parse("192.0.2.1")}, local{kBridge, gateway.address};
+    Mirror mirror = mirror_of(host_with_tunnel());
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(1)})) << "nothing was sent to it yet";
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(1)})) << "confirmed";
+    EXPECT_TRUE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(2)}));
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(2)}));
+    EXPECT_TRUE(routes_otherwise(mirror, NeighbourGone{gateway}));
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourGone{gateway})) << "asked for again and again, in vain";
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(1)}));
+
+    for (const std::uint32_t address : {1, 2})
+        EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{local, mac(address)}));
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourGone{local})) << "no tunnel goes by it";
+
+    // What a dump tells is known from then on.
+    mirror.begin_resync();
+    for (const auto& [index, link] : host_with_tunnel().links) mirror.apply(LinkChanged{link});
+    mirror.apply(NeighbourChanged{gateway, mac(3)});
+    mirror.finish_resync();
+    EXPECT_TRUE(mirror.take_dirty().routing);
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(3)}));
+    EXPECT_TRUE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(1)}));
+
+    Host host = host_with_tunnel();
+    host.links.erase(kVxlan);
+    mirror = mirror_of(host);
+    for (const std::uint32_t address : {1, 2})
+        EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(address)})) << "no tunnel";
+    mirror.apply(LinkChanged{host_with_tunnel().links.at(kVxlan)});
+    mirror.take_dirty();
+    EXPECT_TRUE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(1)})) << "known from before";
+    mirror.apply(LinkGone{kUplink});
+    mirror.apply(LinkChanged{host.links.at(kUplink)});
+    mirror.take_dirty();
+    EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(2)})) << "another device with its number";
+}
+
+TEST(Mirror, RoutesToVteps) {
+    Mirror mirror = mirror_of(host_with_tunnel());
+    const auto matters = [&mirror](const char* prefix) {
+        return routes_otherwise(mirror, RouteChanged{*IpPrefix::parse(prefix)});
+    };
+    EXPECT_FALSE(matters("0.0.0.0/0") || matters("::/0")) << "no VTEPs";
+    EXPECT_FALSE(routes_otherwise(mirror, NexthopChanged{}));
+
+    mirror.apply(VtepChanged{key(1, kVxlan), at("192.0.2.2")});
+    mirror.apply(VtepChanged{key(2, kVxlan), at("198.51.100.7")});
+    mirror.take_dirty();
+    for (const char* prefix :
+         {"0.0.0.0/0", "192.0.2.2/32", "192.0.2.0/24", "192.0.2.2/31", "198.51.100.0/24", "192.0.0.0/3"})
+        EXPECT_TRUE(matters(prefix)) << prefix;
+    for (const char* prefix : {"::/0", "192.0.2.3/32", "192.0.2.0/31", "192.0.3.0/24", "198.51.100.8/29", "10.0.0.0/8",
+                               "224.0.0.0/4", "c000:202::/32"})
+        EXPECT_FALSE(matters(prefix)) << prefix;
+    EXPECT_TRUE(routes_otherwise(mirror, NexthopChanged{}));
+
+    mirror.apply(VtepChanged{key(1, kVxlan), at("2001:db8::2")});
+    mirror.apply(VtepGone{key(2, kVxlan)});
+    mirror.take_dirty();
+    EXPECT_TRUE(matters("::/0") && matters("2001:db8::/32") && matters("2001:db8::2/128"));
+    EXPECT_FALSE(matters("0.0.0.0/0") || matters("192.0.2.0/24") || matters("2001:db8::3/128"));
+
+    mirror.apply(LinkGone{kVxlan});
+    mirror.take_dirty();
+    EXPECT_FALSE(matters("::/0"));
+}
+
 TEST(Mirror, OtherEvents) {
     Mirror mirror = mirror_of(plain_host());
     mirror.apply(TrafficControlChanged{kNic});

@@ -915,6 +915,7 @@ constexpr Ifindex kVxlan{40}, kUplink{41};
 Bench bench_with_tunnel(std::size_t room = kRoom) {
     Bench bench(room);
     Host& host = bench.host;
+    host.finds_connections = true;
     host.links[kUplink] = plain_link(kUplink, "eth0", "", "mq");
     host.drivers[kUplink] = plain_nic();
     host.links[kVxlan] = plain_port(kVxlan, "vxlan7", "vxlan", "noqueue");

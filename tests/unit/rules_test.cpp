@@ -300,7 +300,7 @@ TEST(Rules, EachValueOfTrafficControl) {
 
 TEST(Rules, EachValueOfNetfilter) {
     [[maybe_unused]] const auto [call_iptables, call_ip6tables, filter_tagged, bridge_chains, ip_chains, tracks_ipv4,
-                                 tracks_ipv6, per_packet, device_chains, unknown] = Netfilter{};
+                                 tracks_ipv6, per_packet, per_own_packet, device_chains, unknown] = Netfilter{};
     const std::string chain = "table ip filter, chain FORWARD";
     const auto with_rules = [&chain](const char* what, const std::function<void(Host&)>& call, std::uint32_t gained,
                                      const std::string& refusal = {}) {
@@ -349,6 +349,7 @@ TEST(Rules, EachValueOfNetfilter) {
         with_rules(
             "rules and VLAN filtering", [](Host& h) { h.netfilter.call_iptables = bridge(h).vlan_filtering = true; },
             DEVICE_BRNF_IPV4 | DEVICE_VLAN_AWARE, "the bridge filters VLANs"),
+        {.what = "per_own_packet", .change = [](Host& h) { h.netfilter.per_own_packet = {"limit"}; }},
         {.what = "filter_tagged without br_netfilter", .change = [](Host& h) { h.netfilter.filter_tagged = true; }},
         {.what = "filter_tagged",
          .change =

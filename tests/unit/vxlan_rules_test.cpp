@@ -38,6 +38,7 @@ VxlanAttributes plain_tunnel() {
 
 Host tunnel_host() {
     Host host = plain_host();
+    host.finds_connections = true;
     host.links[kUplink] = plain_link(kUplink, "eth0", "", "mq");
     host.drivers[kUplink] = plain_nic();
     host.links[kVlanUplink] = plain_vlan_device(kVlanUplink, kUplink, Vid{10});
@@ -181,6 +182,17 @@ TEST(VxlanRules, WhatIsLeftToTheKernel) {
         {.what = "a tunnel of another namespace",
          .change = [](Host& h) { h.links[kVxlan].lower_netnsid = 1; },
          .tunnel_refusal = "another network namespace"},
+        {.what = "rules that see each packet alike",
+         .change = [](Host& h) { h.netfilter.ip_chains = {"chain input"}, h.netfilter.tracks_ipv4 = true; }},
+        {.what = "rules that have to see each packet",
+         .change = [](Host& h) { h.netfilter.per_packet = {"limit (chain input)"}; },
+         .tunnel_refusal = "rules have to see each of its packets: limit (chain input)"},
+        {.what = "rules that have to see each of the host's own",
+         .change = [](Host& h) { h.netfilter.per_own_packet = {"limit (chain output)"}; },
+         .tunnel_refusal = "rules have to see each of its packets: limit (chain output)"},
+        {.what = "no connections",
+         .change = [](Host& h) { h.finds_connections = false; },
+         .tunnel_refusal = "`modprobe nf_conntrack`"},
         {.what = "a capture", .change = [](Host& h) { h.links[kVxlan].promiscuity = 2; }, .tunnel_refusal = "tcpdump"},
         {.what = "a qdisc", .change = [](Host& h) { h.links[kVxlan].qdisc = "htb"; }, .tunnel_refusal = "qdisc htb"},
         {.what = "an XDP program",

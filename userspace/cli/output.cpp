@@ -102,18 +102,21 @@ std::vector<std::string> vlan_refusals(const nlohmann::json& port) {
 std::vector<std::string> vxlan_lines(const nlohmann::json& port) {
     if (!port.contains("vxlan") || port.at("hook") == "kernel") return {};
     const nlohmann::json& vxlan = port.at("vxlan");
-    std::string tunnel =
-        fmt::format("VNI {}, UDP port {}", vxlan.at("vni").get<std::uint32_t>(), vxlan.at("port").get<std::uint32_t>());
+    std::string tunnel = fmt::format("tunnel with VNI {}, UDP port {}", vxlan.at("vni").get<std::uint32_t>(),
+                                     vxlan.at("port").get<std::uint32_t>());
+    if (vxlan.contains("vteps")) {
+        const auto vteps = vxlan.at("vteps").get<std::uint64_t>(),
+                   addresses = vxlan.at("addresses").get<std::uint64_t>();
+        tunnel += fmt::format(", {} address{} behind {} VTEP{}", addresses, addresses == 1 ? "" : "es", vteps,
+                              vteps == 1 ? "" : "s");
+    }
     if (const auto underlays = vxlan.at("underlays").get<std::vector<std::string>>(); !underlays.empty())
-        tunnel += fmt::format(", by {}", fmt::join(underlays, ", "));
-    if (vxlan.contains("vteps"))
-        tunnel += fmt::format("; {} addresses behind {} VTEPs", vxlan.at("addresses").get<std::uint64_t>(),
-                              vxlan.at("vteps").get<std::uint64_t>());
+        tunnel += fmt::format(": fast, in one step by {}", fmt::join(underlays, ", "));
+    else if (vxlan.contains("why"))
+        tunnel += ": left to the kernel: " + vxlan.at("why").get<std::string>();
     std::vector<std::string> lines = {std::move(tunnel)};
-    if (vxlan.contains("why"))
-        lines.push_back("its tunnel is left to the kernel: " + vxlan.at("why").get<std::string>());
     if (vxlan.contains("why_not_encapsulated"))
-        lines.push_back("the kernel puts frames into it: " + vxlan.at("why_not_encapsulated").get<std::string>());
+        lines.push_back("into the tunnel: left to the kernel: " + vxlan.at("why_not_encapsulated").get<std::string>());
     return lines;
 }
 
@@ -123,7 +126,7 @@ void print_carried(const nlohmann::json& bridge) {
     for (const nlohmann::json& one : bridge.at("carries"))
         tunnels.push_back(
             fmt::format("{} (VNI {})", one.at("name").get<std::string>(), one.at("vni").get<std::uint32_t>()));
-    fmt::print("  carries {}\n", fmt::join(tunnels, ", "));
+    fmt::print("  tunnels: fast: {}\n", fmt::join(tunnels, ", "));
 }
 
 void print_plan(const nlohmann::json& bridge) {
@@ -132,7 +135,7 @@ void print_plan(const nlohmann::json& bridge) {
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlans.empty() ? "" : " (" + vlans + ")",
                fast ? "can go fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
     if (fast) print_parts(bridge);
-    print_carried(bridge);
+    if (fast) print_carried(bridge);
     std::vector<std::vector<std::string>> rows;
     for (const auto& port : bridge.at("ports")) {
         rows.push_back({port.at("name").get<std::string>(), hook_text(port), port.at("why").get<std::string>()});

@@ -97,7 +97,7 @@ void print_bridge(const Json& bridge) {
     fmt::print("{}{}: {}\n", bridge.at("name").get<std::string>(), vlan_aware.empty() ? "" : " (" + vlan_aware + ")",
                fast ? "fast" : "left to the kernel: " + bridge.at("why").get<std::string>());
     if (fast) print_parts(bridge);
-    print_carried(bridge);
+    if (fast) print_carried(bridge);
     if (bridge.contains("vlans"))
         print_vlans(bridge);
     else

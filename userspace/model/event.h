@@ -67,9 +67,28 @@ struct TrafficControlChanged {
 // The nftables ruleset of the namespace has a new generation.
 struct RulesetChanged {};
 
-// An address, a rule for routes, a sysctl of the IP stack or an IPsec policy changed. (Routes and neighbours the
-// programs look up themselves.)
+// An address, a rule for routes, a sysctl of the IP stack or an IPsec policy changed.
 struct RoutingChanged {};
+
+// RTM_NEWNEIGH, RTM_DELNEIGH of an IP family. The programs look neighbours and routes up themselves for what is routed,
+// but not for what goes into a tunnel: there the host need not be a router, and of none they are told nothing.
+struct NeighbourChanged {
+    NeighbourKey key;
+    MacAddr mac;
+};
+
+// The kernel has no address for it (any more).
+struct NeighbourGone {
+    NeighbourKey key;
+};
+
+// A route came, changed or went.
+struct RouteChanged {
+    IpPrefix prefix;  // a network
+};
+
+// A nexthop object came, changed or went; which routes use it, it does not say.
+struct NexthopChanged {};
 
 // A driver's XDP features changed (netdev generic netlink), for example because a veth peer turned GRO off.
 struct DriverChanged {
@@ -77,6 +96,7 @@ struct DriverChanged {
 };
 
 using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, VtepChanged, VtepGone,
-                           VlansChanged, TrafficControlChanged, RulesetChanged, RoutingChanged, DriverChanged>;
+                           VlansChanged, TrafficControlChanged, RulesetChanged, RoutingChanged, NeighbourChanged,
+                           NeighbourGone, RouteChanged, NexthopChanged, DriverChanged>;
 
 }  // namespace underpass

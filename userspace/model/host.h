@@ -177,6 +177,13 @@ struct VtepRecord {
     bool operator==(const VtepRecord&) const = default;
 };
 
+struct NeighbourKey {
+    Ifindex device = Ifindex::none;
+    IpAddress address;
+
+    auto operator<=>(const NeighbourKey&) const = default;
+};
+
 // What the drivers offer and what sits at the other end of a veth. Absent: could not be found out.
 struct DriverFacts {
     std::string driver;                  // ethtool's name: "veth", "virtio_net", ...
@@ -226,6 +233,7 @@ struct Netfilter {
     bool tracks_ipv4 = false;
     bool tracks_ipv6 = false;
     std::vector<std::string> per_packet;
+    std::vector<std::string> per_own_packet;           // likewise, of UDP packets from and to the host alone
     std::map<std::string, std::string> device_chains;  // nft's netdev family: device name -> chain
     std::optional<std::string> unknown;                // why the rules could not be read: then everything is governed
 

@@ -74,17 +74,31 @@ std::string governed_by(const Netfilter& netfilter, const BridgeAttributes& brid
     return {};
 }
 
+std::string seen_each(const std::vector<std::string>& rules) {
+    return fmt::format("rules have to see each of its packets: {}", fmt::join(rules, "; "));
+}
+
 // Why nothing that rules see can go fast; empty if flows that they have accepted can.
 std::string flows_refusal(const Host& host) {
     const Netfilter& netfilter = host.netfilter;
     if (netfilter.unknown) return "the packet filter's rules cannot be read (" + *netfilter.unknown + ")";
-    if (!netfilter.per_packet.empty())
-        return fmt::format("rules have to see each of its packets: {}", fmt::join(netfilter.per_packet, "; "));
+    if (!netfilter.per_packet.empty()) return seen_each(netfilter.per_packet);
     if ((netfilter.tracks_ipv4 || netfilter.tracks_ipv6) && !host.finds_connections)
         return fmt::format(
             "rules see its packets ({}), and connections cannot be looked up: nf_conntrack was not there when the "
             "programs were loaded (`modprobe nf_conntrack`, then `underpass down` and `up`)",
             fmt::join(netfilter.ip_chains, "; "));
+    return {};
+}
+
+// Why no packets of tunnels go fast; empty if they may. Rules see those as they see others: as they come in for the
+// host, and as they leave it.
+std::string tunnels_refusal(const Host& host) {
+    if (!host.finds_connections)
+        return "the programs can only do that where they can look connections up, and nf_conntrack was not there when "
+               "they were loaded (`modprobe nf_conntrack`, then `underpass down` and `up`)";
+    if (std::string why = flows_refusal(host); !why.empty()) return why;
+    if (!host.netfilter.per_own_packet.empty()) return seen_each(host.netfilter.per_own_packet);
     return {};
 }
 
@@ -169,6 +183,7 @@ std::string xdp_refusal(const Host& host, const Link& link) {
     const DriverFacts& driver = find_or_default(host.drivers, link.index);
     const TrafficControl& control = find_or_default(host.traffic_control, link.index);
     if (link.kind == "tun") return "a guest or a process is behind the tap: XDP would lose its unfinished checksums";
+    if (link.kind == "vxlan") return "its frames come by other devices, where XDP may take them out of the tunnel";
     if (!link.kind.empty() && link.kind != "veth") return fmt::format("a {} device runs no native XDP", link.kind);
     if (link.kind == "veth") {
         if (!driver.peer) return "its other end cannot be looked at, so frames with unfinished checksums may come";
@@ -589,6 +604,7 @@ void take_underlays(Plan& plan, const Host& host, const AttachFailures& attach_f
         const Link& link = host.links.at(tunnel.port->index);
         std::string& why = tunnel.port->tunnel_refusal;
         why = link.lower_netnsid ? "its tunnel is in another network namespace" : missed_by(host, link);
+        if (why.empty()) why = tunnels_refusal(host);
         if (!why.empty()) continue;
         const auto underlays =
             link.vxlan->lower ? take_bound(plan, host, tunnel, *link.vxlan->lower, attach_failures) : able;

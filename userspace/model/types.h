@@ -32,6 +32,9 @@ struct MacAddr {
 
     auto operator<=>(const MacAddr&) const = default;
 
+    // Of one device: neither a group's, nor none.
+    bool is_unicast() const { return (bytes[0] & 1) == 0 && *this != MacAddr{}; }
+
     // "02:00:00:00:00:01"
     std::string text() const;
     // Absent unless `text` is six two-digit hexadecimal numbers joined by colons.

@@ -16,6 +16,7 @@
 #include <span>
 #include <string_view>
 
+#include "model/ip.h"
 #include "model/types.h"
 
 namespace underpass {
@@ -53,6 +54,14 @@ struct Attribute {
         MacAddr value;
         if (payload.size() != value.bytes.size()) return std::nullopt;
         std::memcpy(value.bytes.data(), payload.data(), value.bytes.size());
+        return value;
+    }
+    // By its length of IPv4 or IPv6.
+    std::optional<IpAddress> ip() const {
+        IpAddress value;
+        value.v6 = payload.size() == value.storage.size();
+        if (payload.size() != value.bytes().size()) return std::nullopt;
+        std::memcpy(value.storage.data(), payload.data(), payload.size());
         return value;
     }
     template <typename T>

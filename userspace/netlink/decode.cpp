@@ -9,6 +9,7 @@
 #include "netlink/attribute.h"
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
+#include "netlink/decode_route.h"
 #include "netlink/decode_vlan.h"
 #include "netlink/netdev.h"
 
@@ -29,7 +30,13 @@ std::optional<Event> decode_event(const nlmsghdr* message) {
         case RTM_NEWLINK:
         case RTM_DELLINK: return decode_link(message);
         case RTM_NEWNEIGH:
-        case RTM_DELNEIGH: return decode_fdb(message);
+        case RTM_DELNEIGH:
+            if (auto event = decode_fdb(message)) return event;
+            return decode_neighbour(message);
+        case RTM_NEWROUTE:
+        case RTM_DELROUTE: return decode_route(message);
+        case RTM_NEWNEXTHOP:
+        case RTM_DELNEXTHOP: return decode_nexthop(message);
         case RTM_NEWVLAN:
         case RTM_DELVLAN: return decode_vlan(message);
         case RTM_NEWQDISC:

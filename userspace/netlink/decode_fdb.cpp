@@ -6,8 +6,6 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
-#include <cstring>
-
 #include "netlink/attribute.h"
 
 namespace underpass {
@@ -18,25 +16,12 @@ constexpr std::uint32_t kExtLocked = 1U << 1;  // NTF_EXT_LOCKED, 6.2
 
 constexpr std::uint16_t kMaxVid = 4094;
 
-std::optional<IpAddress> ip_address(Bytes bytes) {
-    IpAddress address;
-    address.v6 = bytes.size() == address.storage.size();
-    if (bytes.size() != address.bytes().size()) return std::nullopt;
-    std::memcpy(address.storage.data(), bytes.data(), bytes.size());
-    return address;
-}
-
 bool is_group(const IpAddress& address) {
     return address.v6 ? address.storage[0] == 0xff : address.storage[0] >> 4 == 0xe;
 }
 
-// Of groups and of all other addresses, which have more than one VTEP, nothing is kept. So one message tells all of an
-// address.
-bool is_unicast(const MacAddr& mac) {
-    return (mac.bytes[0] & 1) == 0 && mac != MacAddr{};
-}
-
-// Only a VXLAN device has entries with an IP address.
+// Only a VXLAN device has entries with an IP address. Of groups and of all other addresses, which have more than one
+// VTEP, nothing is kept. So one message tells all of an address.
 std::optional<Event> decode_vtep(std::uint16_t type, const Payload<ndmsg>& payload) {
     FdbKey key{Ifindex{static_cast<std::uint32_t>(payload.header.ndm_ifindex)}, Vid::none, {}};
     std::optional<IpAddress> address;
@@ -44,7 +29,7 @@ std::optional<Event> decode_vtep(std::uint16_t type, const Payload<ndmsg>& paylo
     const bool ok = for_each_attribute(payload.attributes, [&](const Attribute& attribute) {
         switch (attribute.type) {
             case NDA_LLADDR: return has_mac = store(key.mac, attribute.mac());
-            case NDA_DST: address = ip_address(attribute.payload); return has_address = address.has_value();
+            case NDA_DST: address = attribute.ip(); return has_address = address.has_value();
             // A VTEP reached in another way than the device's others, or several.
             case NDA_PORT:
             case NDA_VNI:
@@ -54,7 +39,7 @@ std::optional<Event> decode_vtep(std::uint16_t type, const Payload<ndmsg>& paylo
             default: return true;
         }
     });
-    if (!ok || !has_mac || !is_unicast(key.mac) || (!has_address && !special)) return std::nullopt;
+    if (!ok || !has_mac || !key.mac.is_unicast() || (!has_address && !special)) return std::nullopt;
     if (type == RTM_DELNEIGH || special || is_group(*address)) return VtepGone{key};
     const bool fixed = (payload.header.ndm_state & (NUD_PERMANENT | NUD_NOARP)) != 0;
     return VtepChanged{key, {*address, fixed}};

@@ -3,6 +3,7 @@
 #include "netlink/decode_nft_rule.h"
 
 #include <fmt/format.h>
+#include <linux/in.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
@@ -71,8 +72,9 @@ bool ct_is_constant(const Numbers& numbers) {
     return !numbers.contains(NFTA_CT_SREG) && is_one_of(find(numbers, NFTA_CT_KEY), kKeys);
 }
 
-// A part of the packet: addresses, protocol and ports are the flow's.
-bool payload_is_constant(const Numbers& numbers, std::uint8_t family) {
+// A part of the packet: addresses, protocol and ports are the flow's. Of ICMP, type and code are; where ports would be,
+// echoes have their checksum.
+bool payload_is_constant(const Numbers& numbers, std::uint8_t family, bool has_ports) {
     const auto base = find(numbers, NFTA_PAYLOAD_BASE);
     const auto offset = find(numbers, NFTA_PAYLOAD_OFFSET);
     const auto len = find(numbers, NFTA_PAYLOAD_LEN);
@@ -80,13 +82,20 @@ bool payload_is_constant(const Numbers& numbers, std::uint8_t family) {
     const auto lies_in = [&](std::uint32_t first, std::uint32_t end) {
         return *offset >= first && *offset < end && *len <= end - *offset;
     };
-    if (*base == NFT_PAYLOAD_TRANSPORT_HEADER) return lies_in(0, 4);
+    if (*base == NFT_PAYLOAD_TRANSPORT_HEADER) return lies_in(0, has_ports ? 4 : 2);
     if (*base != NFT_PAYLOAD_NETWORK_HEADER) return false;
     const bool ipv4 = lies_in(9, 10) || lies_in(12, 20), ipv6 = lies_in(6, 7) || lies_in(8, 40);
     if (family == NFPROTO_IPV4) return ipv4;
     if (family == NFPROTO_IPV6) return ipv6;
     // Either: whole addresses of IPv6 are long, and of what is short only what both have for good.
     return ipv4 || (*len == 16 && ipv6);
+}
+
+bool loads_protocol(std::string_view name, const Numbers& numbers, std::uint8_t family) {
+    if (name == "meta") return find(numbers, NFTA_META_KEY) == NFT_META_L4PROTO;
+    return name == "payload" && find(numbers, NFTA_PAYLOAD_BASE) == NFT_PAYLOAD_NETWORK_HEADER &&
+           find(numbers, NFTA_PAYLOAD_OFFSET) == (family == NFPROTO_IPV6 ? 6U : 9U) &&
+           find(numbers, NFTA_PAYLOAD_LEN) == 1;
 }
 
 bool loads_tcp_flags(const Numbers& numbers) {
@@ -123,6 +132,11 @@ bool is_max_segment_size(const Numbers& numbers, Bytes data) {
         return true;
     });
     return find(numbers, NFTA_EXTHDR_OP) == NFT_EXTHDR_OP_TCPOPT && type == kMaxSegmentSize;
+}
+
+// The one protocol that passes a comparison.
+std::optional<std::uint8_t> wanted_protocol(const Numbers& numbers, Bytes data) {
+    return find(numbers, NFTA_CMP_OP) == NFT_CMP_EQ ? byte_of(data, NFTA_CMP_DATA) : std::nullopt;
 }
 
 // An extension of iptables: its name, and what it is set to.
@@ -181,6 +195,13 @@ public:
         }
         const Numbers numbers = numbers_of(data);
         const auto mask = std::exchange(mask_, std::nullopt);
+        // One that is looked up in a set, by itself or with others, is taken to be of a set of protocols with ports.
+        if (std::exchange(protocol_, false) && name == "cmp") {
+            const auto protocol = wanted_protocol(numbers, data);
+            has_ports_ = protocol && *protocol != IPPROTO_ICMP && *protocol != IPPROTO_ICMPV6;
+            udp_ = udp_ && (!protocol || *protocol == IPPROTO_UDP);
+        }
+        if (loads_protocol(name, numbers, family_)) protocol_ = has_ports_ = true;
         if (mask && name == "cmp") begins_ = begins_ || wants_syn(*mask, numbers, data);
         constexpr std::array<std::string_view, 12> kConstant = {"cmp",    "range",     "bitwise", "byteorder",
                                                                 "lookup", "immediate", "counter", "fib",
@@ -188,7 +209,8 @@ public:
         if (std::ranges::find(kConstant, name) != kConstant.end()) return {};
         if (name == "payload") {
             flags_ = loads_tcp_flags(numbers);
-            return flags_ || payload_is_constant(numbers, family_) ? "" : "a part of the packet that may differ";
+            return flags_ || payload_is_constant(numbers, family_, has_ports_) ? ""
+                                                                               : "a part of the packet that may differ";
         }
         if (name == "meta") return meta_is_constant(numbers) ? "" : key_text("meta", find(numbers, NFTA_META_KEY));
         if (name == "ct") return ct_is_constant(numbers) ? "" : key_text("ct", find(numbers, NFTA_CT_KEY));
@@ -210,6 +232,9 @@ public:
         return std::string(name);
     }
 
+    // Whether what follows may be of UDP packets.
+    bool udp() const { return udp_; }
+
 private:
     static std::string key_text(std::string_view what, std::optional<std::uint32_t> key) {
         constexpr std::uint32_t kMetaMark = NFT_META_MARK, kCtMark = NFT_CT_MARK;  // the same number
@@ -221,12 +246,14 @@ private:
     std::uint8_t family_;
     bool flags_ = false;                // the TCP flags were loaded, and are to be masked next
     std::optional<std::uint8_t> mask_;  // ... were masked, and may be compared next
-    bool begins_ = false;               // what follows is of packets that begin a connection
+    bool protocol_ = false;             // the protocol was loaded, and may be compared next
+    bool has_ports_ = false;            // what follows is of packets that have ports
+    bool udp_ = true;
+    bool begins_ = false;  // what follows is of packets that begin a connection
 };
 
-std::string first_per_packet(std::uint8_t family, Bytes list) {
-    Expressions expressions(family);
-    std::string found;
+void find_per_packet(NftRule& rule, Bytes list) {
+    Expressions expressions(rule.family);
     const bool ok = for_each_attribute(list, [&](const Attribute& element) {
         std::string name;
         Bytes data;
@@ -235,10 +262,15 @@ std::string first_per_packet(std::uint8_t family, Bytes list) {
             if (attribute.type == NFTA_EXPR_DATA) data = attribute.payload;
             return true;
         });
-        if (found.empty()) found = expressions.take(name, data);
+        if (rule.per_packet.empty()) {
+            rule.per_packet = expressions.take(name, data);
+            rule.udp = expressions.udp();
+        }
         return whole;
     });
-    return ok ? found : "an expression that cannot be understood";
+    if (ok) return;
+    rule.per_packet = "an expression that cannot be understood";
+    rule.udp = true;
 }
 
 }  // namespace
@@ -252,11 +284,14 @@ std::optional<NftRule> decode_nft_rule(const nlmsghdr* message) {
         switch (attribute.type) {
             case NFTA_RULE_TABLE: rule.table = attribute.text(); return true;
             case NFTA_RULE_CHAIN: rule.chain = attribute.text(); return true;
-            case NFTA_RULE_EXPRESSIONS: rule.per_packet = first_per_packet(rule.family, attribute.payload); return true;
+            case NFTA_RULE_EXPRESSIONS: find_per_packet(rule, attribute.payload); return true;
             default: return true;
         }
     });
-    if (!ok) rule.per_packet = "a rule that cannot be understood";
+    if (!ok) {
+        rule.per_packet = "a rule that cannot be understood";
+        rule.udp = true;
+    }
     return rule;
 }
 

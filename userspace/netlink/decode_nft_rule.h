@@ -21,6 +21,7 @@ struct NftRule {
     std::string table;
     std::string chain;
     std::string per_packet;  // what of it is not the same for all packets: "limit"; empty: it is
+    bool udp = true;         // ... of UDP packets, too
 };
 std::optional<NftRule> decode_nft_rule(const nlmsghdr* message);
 

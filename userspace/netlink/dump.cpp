@@ -13,6 +13,7 @@
 
 #include "netlink/decode_fdb.h"
 #include "netlink/decode_link.h"
+#include "netlink/decode_route.h"
 #include "netlink/decode_vlan.h"
 #include "netlink/request.h"
 
@@ -33,6 +34,17 @@ void dump_fdb(NetlinkSocket& route, const EventSink& sink) {
     route.dump(request.message, "list FDB entries", [&](const nlmsghdr* message) {
         if (auto event = decode_fdb(message)) sink(std::move(*event));
     });
+}
+
+void dump_neighbours(NetlinkSocket& route, const EventSink& sink) {
+    for (const int family : {AF_INET, AF_INET6}) {
+        DumpRequest<ndmsg> request(RTM_GETNEIGH);
+        request.header->ndm_family = static_cast<std::uint8_t>(family);
+        route.dump(request.message, "list neighbours", [&](const nlmsghdr* message) {
+            auto event = decode_neighbour(message);
+            if (event && std::holds_alternative<NeighbourChanged>(*event)) sink(std::move(*event));
+        });
+    }
 }
 
 std::optional<PortVlans> read_vlans(NetlinkSocket& route, Ifindex index) {

@@ -20,6 +20,9 @@ void dump_links(NetlinkSocket& route, const EventSink& sink);
 // Every FDB entry of every bridge, as FdbChanged.
 void dump_fdb(NetlinkSocket& route, const EventSink& sink);
 
+// Every neighbour of the IP families that the kernel has an address for, as NeighbourChanged.
+void dump_neighbours(NetlinkSocket& route, const EventSink& sink);
+
 // The VLANs of one port of a bridge, or of the bridge itself. Absent where it is neither, or the kernel has no VLANs.
 std::optional<PortVlans> read_vlans(NetlinkSocket& route, Ifindex index);
 

@@ -134,33 +134,51 @@ bool sees_each_routed(const NftHook& hook) {
     return is_ip(hook.family) && !hook.nat && hook.hook != NF_INET_LOCAL_IN && hook.hook != NF_INET_LOCAL_OUT;
 }
 
-// By table: its base chains, and whether each routed packet comes by one of them, and from there by any that is no base
-// chain.
+// The same of the host's own, as the packets of tunnels are.
+bool sees_each_own(const NftHook& hook) {
+    return is_ip(hook.family) && !hook.nat && (hook.hook == NF_INET_LOCAL_IN || hook.hook == NF_INET_LOCAL_OUT);
+}
+
+// A table's base chains, by which packets see them; from there they come by any that is no base chain.
 struct Chains {
-    std::set<std::string> others;  // that no such packet comes by
-    bool see_each = false;
+    std::set<std::string> routed, own, others;
+
+    bool see_each_routed(const std::string& chain) const {
+        return !routed.empty() && !own.contains(chain) && !others.contains(chain);
+    }
+    bool see_each_own(const std::string& chain) const {
+        return !own.empty() && !routed.contains(chain) && !others.contains(chain);
+    }
 };
 using Tables = std::map<std::pair<std::uint8_t, std::string>, Chains>;
 
 void dump_per_packet(NetlinkSocket& socket, const Tables& tables, Netfilter& netfilter) {
-    const auto is_seen = [&tables](std::uint8_t family, const std::string& table, const std::string& chain) {
-        const auto found = tables.find({family, table});
-        return found != tables.end() && found->second.see_each && !found->second.others.contains(chain);
+    std::set<std::string> found, own;
+    const auto take = [&](std::uint8_t family, const std::string& table, const std::string& chain, bool udp,
+                          const std::string& text) {
+        const auto chains = tables.find({family, table});
+        if (chains == tables.end()) return;
+        if (chains->second.see_each_routed(chain))
+            found.insert(text);
+        else if (udp && chains->second.see_each_own(chain))
+            own.insert(text);
     };
-    std::set<std::string> found;
     dump_nftables(socket, NFT_MSG_GETRULE, netfilter, [&](const nlmsghdr* message) {
         const auto rule = decode_nft_rule(message);
-        if (!rule || rule->per_packet.empty() || !is_seen(rule->family, rule->table, rule->chain)) return;
-        found.insert(fmt::format("{} (table {} {}, chain {})", rule->per_packet, family_name(rule->family), rule->table,
-                                 rule->chain));
+        if (!rule || rule->per_packet.empty()) return;
+        take(rule->family, rule->table, rule->chain, rule->udp,
+             fmt::format("{} (table {} {}, chain {})", rule->per_packet, family_name(rule->family), rule->table,
+                         rule->chain));
     });
     dump_nftables(socket, NFT_MSG_GETSET, netfilter, [&](const nlmsghdr* message) {
         const auto set = decode_nft_set(message);
-        if (!set || !set->changes_itself || !is_seen(set->family, set->table, "")) return;
-        found.insert(fmt::format("a set that changes by itself (table {} {}, set {})", family_name(set->family),
-                                 set->table, set->name));
+        if (!set || !set->changes_itself) return;
+        take(set->family, set->table, "", true,
+             fmt::format("a set that changes by itself (table {} {}, set {})", family_name(set->family), set->table,
+                         set->name));
     });
     netfilter.per_packet.insert(netfilter.per_packet.end(), found.begin(), found.end());
+    netfilter.per_own_packet.insert(netfilter.per_own_packet.end(), own.begin(), own.end());
 }
 
 // Of hooks in the IP families: all but those of a device. A rule for the host's own packets, too, may need connections:
@@ -233,10 +251,8 @@ Netfilter read_netfilter() {
             add_hook(netfilter, *hook);
             if (hook->flowtable) return;
             Chains& chains = tables[{hook->family, hook->table}];
-            if (sees_each_routed(*hook))
-                chains.see_each = true;
-            else
-                chains.others.insert(hook->chain);
+            const bool routed = sees_each_routed(*hook), own = sees_each_own(*hook);
+            (routed ? chains.routed : own ? chains.own : chains.others).insert(hook->chain);
         };
         dump_nftables(socket, NFT_MSG_GETCHAIN, netfilter, take_hook);
         dump_nftables(socket, NFT_MSG_GETFLOWTABLE, netfilter, take_hook);

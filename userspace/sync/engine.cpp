@@ -34,6 +34,14 @@ NetlinkSocket route_event_socket() {
     return NetlinkSocket(NETLINK_ROUTE, kGroups);
 }
 
+// A router's routes may change very often. So they have a socket of their own, which is read with the next events of
+// others, or at the next tick: to wake up for each would cost far more than to look at it. When it overflows, nothing
+// else is lost.
+NetlinkSocket route_change_socket() {
+    constexpr std::array<std::uint32_t, 3> kGroups = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEXTHOP};
+    return NetlinkSocket(NETLINK_ROUTE, kGroups);
+}
+
 NetlinkSocket filter_event_socket() {
     constexpr std::array<std::uint32_t, 1> kGroups = {NFNLGRP_NFTABLES};
     return NetlinkSocket(NETLINK_NETFILTER, kGroups);
@@ -204,6 +212,7 @@ void Engine::on_events() {
         programs_.heartbeat.distrust();  // events are missing: nothing is certain until the dump is in
         spdlog::warn("events were lost (ENOBUFS): reading everything anew");
     }
+    if (route_changes_ && route_changes_->drain(take) == Drained::overrun) mirror_.apply(RoutingChanged{});
     // Before anything that takes long.
     if (mirror_.routes_otherwise()) programs_.heartbeat.tell_change();
     if (std::exchange(dumped_, false)) judge_dump(entries_went);
@@ -250,6 +259,7 @@ void Engine::judge(const Dirty& dirty) {
                     port.record.flags &= ~static_cast<std::uint32_t>(DEVICE_INGRESS | DEVICE_EGRESS);
                     port.xdp_target = false;
                 }
+        watch_routes(plan);
         write(reconciler_.reconcile_devices(plan));
     }
     if (changed) survey_.find_vlan_uppers(mirror_.host());
@@ -260,6 +270,7 @@ void Engine::judge(const Dirty& dirty) {
         if (stop_stripping(plan)) plan = make_plan(host(), selection(), failures_);
         // A hook that the kernel refused changes the plan; each device can refuse each hook once.
         while (attach_missing(plan)) plan = make_plan(host(), selection(), failures_);
+        watch_routes(plan);
         write(reconciler_.reconcile_devices(plan));
         plan_ = std::move(plan);
         detach_unwanted();
@@ -277,6 +288,18 @@ void Engine::read_rules() {
     if (programs_.heartbeat.set_tracked(tracked)) programs_.heartbeat.tell_change();
     // They stay in place until the others are there.
     if (tracked != 0 && programs_.let_xdp_find_connections()) xdp_current_.clear();
+}
+
+// Before the first tunnel is in the maps. By what happened until then no flow is judged.
+void Engine::watch_routes(const Plan& plan) {
+    const auto has_tunnel = [](const auto& of_device) {
+        return std::ranges::any_of(of_device.second.ports,
+                                   [](const PortPlan& port) { return port.tunnel.has_value(); });
+    };
+    if (!std::ranges::any_of(plan, has_tunnel)) return route_changes_.reset();
+    if (route_changes_) return;
+    route_changes_.emplace(route_change_socket());
+    programs_.heartbeat.tell_change();
 }
 
 // One that is gone is none of our business; anything else that conntrack says, it will say of all for a while.

@@ -93,6 +93,7 @@ private:
     void forget_idle_flows(Clock::time_point now);
     void distrust_rules();
     void read_rules();
+    void watch_routes(const Plan& plan);
     void prepare_connections();
     void settle_connections(const std::vector<flow_key>& idle, Clock::time_point until);
     std::set<Ifindex> devices() const;
@@ -111,6 +112,7 @@ private:
     Reconciler reconciler_;
     Writer writer_;
     Plan plan_;
+    std::optional<NetlinkSocket> route_changes_;  // while there are tunnels; nobody waits for it
     bool judged_ = false;
     bool resync_due_ = false;
     bool dumped_ = false;  // what has happened since the dump began is still to be taken in

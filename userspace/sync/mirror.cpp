@@ -64,6 +64,11 @@ bool may_carry(const Host& host, const Link& link) {
     return false;
 }
 
+bool may_carry(const Host& host, Ifindex device) {
+    const auto link = host.links.find(device);
+    return link != host.links.end() && may_carry(host, link->second);
+}
+
 // What shows in the packets of a tunnel, or in where they go.
 bool differs_as_underlay(const Link& before, const Link& now) {
     return before.mac != now.mac || before.mtu != now.mtu || ((before.flags ^ now.flags) & IFF_UP) != 0;
@@ -165,6 +170,9 @@ void Mirror::take(const LinkGone& event) {
     host_.traffic_control.erase(event.index);
     forget_vlans(host_, event.index);
     forget_vteps(event.index);
+    // (Each has gone by an event of its own.)
+    const auto is_of_it = [&event](const auto& neighbour) { return neighbour.first.device == event.index; };
+    std::erase_if(neighbours_, is_of_it);
     dirty_.plan = true;
 }
 
@@ -174,6 +182,7 @@ void Mirror::forget_vteps(Ifindex device) {
     auto end = begin;
     for (; end != host_.vteps.end() && end->first.bridge == device; ++end) dirty_.vteps.insert(end->first);
     host_.vteps.erase(begin, end);
+    vtep_addresses_.reset();
 }
 
 void Mirror::take(const PortChanged& event) {
@@ -215,11 +224,15 @@ void Mirror::take(const FdbGone& event) {
 }
 
 void Mirror::take(const VtepChanged& event) {
-    if (put(host_.vteps, event.key, event.record)) dirty_.vteps.insert(event.key);
+    if (!put(host_.vteps, event.key, event.record)) return;
+    dirty_.vteps.insert(event.key);
+    vtep_addresses_.reset();
 }
 
 void Mirror::take(const VtepGone& event) {
-    if (host_.vteps.erase(event.key) != 0) dirty_.vteps.insert(event.key);
+    if (host_.vteps.erase(event.key) == 0) return;
+    dirty_.vteps.insert(event.key);
+    vtep_addresses_.reset();
 }
 
 void Mirror::take(const VlansChanged& event) {
@@ -243,6 +256,37 @@ void Mirror::take(const RoutingChanged&) {
     dirty_.routing = true;
 }
 
+// What goes into a tunnel has the neighbour's address that the kernel was seen to write. All that there are were told
+// of by a dump, so one that is new has not been written yet, and one that is only confirmed every few seconds is the
+// same.
+void Mirror::take(const NeighbourChanged& event) {
+    const auto [known, fresh] = neighbours_.try_emplace(event.key, event.mac);
+    if (fresh || std::exchange(known->second, event.mac) == event.mac) return;
+    if (may_carry(host_, event.key.device)) dirty_.routing = true;
+}
+
+void Mirror::take(const NeighbourGone& event) {
+    if (neighbours_.erase(event.key) != 0 && may_carry(host_, event.key.device)) dirty_.routing = true;
+}
+
+const std::set<IpAddress>& Mirror::vtep_addresses() {
+    if (!vtep_addresses_) {
+        vtep_addresses_.emplace();
+        for (const auto& [key, record] : host_.vteps) vtep_addresses_->insert(record.address);
+    }
+    return *vtep_addresses_;
+}
+
+// The addresses in a network follow its own.
+void Mirror::take(const RouteChanged& event) {
+    const auto next = vtep_addresses().lower_bound(event.prefix.address);
+    if (next != vtep_addresses().end() && event.prefix.contains(*next)) dirty_.routing = true;
+}
+
+void Mirror::take(const NexthopChanged&) {
+    if (!host_.vteps.empty()) dirty_.routing = true;
+}
+
 void Mirror::take(const DriverChanged& event) {
     dirty_.probe.insert(event.index);
 }
@@ -251,6 +295,8 @@ void Mirror::begin_resync() {
     auto links = std::exchange(host_.links, {});
     auto fdb = std::exchange(host_.fdb, {});
     auto vteps = std::exchange(host_.vteps, {});
+    vtep_addresses_.reset();
+    neighbours_.clear();
     if (std::exchange(resyncing_, true)) return;
     links_before_ = std::move(links);
     fdb_before_ = std::move(fdb);

@@ -3,6 +3,8 @@
 // that only that is judged again.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -39,8 +41,9 @@ public:
     // What could not be judged is dirty still.
     void mark(const Dirty& dirty);
 
-    // Forgets links and FDB: a full dump follows, event by event, on which finish_resync() closes. Entries that the
-    // dump does not name are gone. A dump that broke off is begun again: the comparison is with what was before it.
+    // Forgets links, FDB and neighbours: a full dump follows, event by event, on which finish_resync() closes. Entries
+    // that the dump does not name are gone. A dump that broke off is begun again: the comparison is with what was
+    // before it.
     void begin_resync();
     void finish_resync();
 
@@ -59,10 +62,19 @@ private:
     void take(const RoutingChanged& event);
     void take(const DriverChanged& event);
 
+    void take(const NeighbourChanged& event);
+    void take(const NeighbourGone& event);
+    void take(const RouteChanged& event);
+    void take(const NexthopChanged& event);
+
     void forget_vteps(Ifindex device);
+    const std::set<IpAddress>& vtep_addresses();
 
     Host host_;
     Dirty dirty_;
+    // Of all devices, so that what is known of one is right when it becomes the underlay of a tunnel.
+    std::map<NeighbourKey, MacAddr> neighbours_;
+    std::optional<std::set<IpAddress>> vtep_addresses_;  // absent: host_.vteps has changed
     bool resyncing_ = false;
     std::map<Ifindex, Link> links_before_;
     std::map<FdbKey, FdbRecord> fdb_before_;

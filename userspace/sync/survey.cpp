@@ -22,6 +22,7 @@ Survey::Survey() : route_(NETLINK_ROUTE) {}
 void Survey::dump(const std::function<void(const Event&)>& sink) {
     dump_links(route_, sink);
     dump_fdb(route_, sink);
+    dump_neighbours(route_, sink);
 }
 
 void Survey::read_silent_changes(Host& host, const std::set<Ifindex>& devices) {

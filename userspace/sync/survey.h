@@ -19,7 +19,7 @@ public:
     // Of the calling thread's network namespace.
     Survey();
 
-    // All links, then all FDB entries, as the events that would have brought them.
+    // All links, then all FDB entries and neighbours, as the events that would have brought them.
     void dump(const std::function<void(const Event&)>& sink);
 
     void probe(Host& host, const std::set<Ifindex>& devices);
