@@ -185,8 +185,10 @@ MacAddr VxlanNet::vxlan_mac(std::size_t machine) {
 }
 
 void VxlanNet::up(const std::vector<std::string>& more) const {
+    // As long as VXLAN devices are left to the kernel, a bridge that has one is refused by XDP alone.
+    const std::string hook = plan_.hook == "xdp" && !kTunnelsGoFast ? "auto" : plan_.hook;
     for (std::size_t machine = 1; machine <= plan_.machines; machine++) {
-        std::vector<std::string> words = {"up", plan_.bridge, "--hook", plan_.hook};
+        std::vector<std::string> words = {"up", plan_.bridge, "--hook", hook};
         words.insert(words.begin() + 2, more.begin(), more.end());
         const Finished finished = underpass(host(machine), words);
         if (!finished.ok()) throw std::runtime_error(finished.text());

@@ -134,6 +134,9 @@ TEST_P(VxlanTest, InnerFramesTooBig) {
     fmt::print("{}", expected);
 }
 
+// Those that measure time.
+class VxlanMoveTest : public VxlanTest {};
+
 // What became of a stream of frames while the place that they go to changed.
 struct Moved {
     std::size_t sent = 0;
@@ -184,7 +187,7 @@ Moved move_by_a_frame(const VxlanNet& net) {
     return moved;
 }
 
-TEST_P(VxlanTest, AnAddressMovesByAFrame) {
+TEST_P(VxlanMoveTest, AnAddressMovesByAFrame) {
     VxlanPlan quiet = plan();
     quiet.quiet = true;
     const VxlanNet net(this->net(), quiet);
@@ -195,7 +198,8 @@ TEST_P(VxlanTest, AnAddressMovesByAFrame) {
         fmt::print("{}: {} sent, {} lost, {} to the old place, {} at the new one\n", name, moved.sent, moved.lost,
                    moved.wrong, moved.there);
     EXPECT_GT(kernel.there, kernel.sent / 4);
-    EXPECT_LE(now.lost, kernel.lost);
+    // By the kernel alone, too, one may be lost in one run and none in the next.
+    EXPECT_LE(now.lost, kernel.lost + 2);
     EXPECT_LE(now.wrong, kernel.wrong);
     EXPECT_GT(now.there, now.sent / 4);
     net.expect_part(1, "c1", REASON_ENCAPSULATED, 0.8);
@@ -214,7 +218,7 @@ milliseconds measure_move(const VxlanNet& net, Change&& change) {
     return taken.value_or(milliseconds(-1));
 }
 
-TEST_P(VxlanTest, AContainerMoves) {
+TEST_P(VxlanMoveTest, AContainerMoves) {
     const VxlanNet net(this->net(), plan());
     const auto move = [&net](std::size_t from, std::size_t to) {
         return measure_move(net, [&] {
@@ -232,7 +236,7 @@ TEST_P(VxlanTest, AContainerMoves) {
 }
 
 // Its machine is off the network at once, and nobody there says goodbye.
-TEST_P(VxlanTest, AMachineDies) {
+TEST_P(VxlanMoveTest, AMachineDies) {
     const VxlanNet net(this->net(), plan());
     const auto die = [&net] {
         const milliseconds taken = measure_move(net, [&] {
@@ -292,11 +296,12 @@ TEST_P(VxlanTest, StaticEntries) {
     EXPECT_THAT(ping_words(net.container(1), "-c 3 -W 1 " + VxlanNet::address(2)), HasSubstr(" 0 received"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Hooks, VxlanTest,
-                         ::testing::Combine(::testing::Values("tc", "xdp"), ::testing::Values("IPv4", "IPv6")),
-                         [](const auto& test) {
-                             return std::string(std::get<0>(test.param)) + "_" + std::get<1>(test.param);
-                         });
+const auto kWays = ::testing::Combine(::testing::Values("tc", "xdp"), ::testing::Values("IPv4", "IPv6"));
+constexpr auto kWayName = [](const auto& test) {
+    return std::string(std::get<0>(test.param)) + "_" + std::get<1>(test.param);
+};
+INSTANTIATE_TEST_SUITE_P(Hooks, VxlanTest, kWays, kWayName);
+INSTANTIATE_TEST_SUITE_P(Hooks, VxlanMoveTest, kWays, kWayName);
 
 }  // namespace
 
