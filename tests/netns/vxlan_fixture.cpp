@@ -185,11 +185,12 @@ MacAddr VxlanNet::vxlan_mac(std::size_t machine) {
 }
 
 void VxlanNet::up(const std::vector<std::string>& more) const {
-    // As long as VXLAN devices are left to the kernel, a bridge that has one is refused by XDP alone.
+    // As long as VXLAN devices are left to the kernel, a bridge that has one is refused by XDP alone, and so is one
+    // that is no bridge's port.
     const std::string hook = plan_.hook == "xdp" && !kTunnelsGoFast ? "auto" : plan_.hook;
     for (std::size_t machine = 1; machine <= plan_.machines; machine++) {
         std::vector<std::string> words = {"up", plan_.bridge, "--hook", hook};
-        words.insert(words.begin() + 2, more.begin(), more.end());
+        if (kTunnelsGoFast) words.insert(words.begin() + 2, more.begin(), more.end());
         const Finished finished = underpass(host(machine), words);
         if (!finished.ok()) throw std::runtime_error(finished.text());
     }

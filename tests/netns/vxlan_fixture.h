@@ -61,7 +61,8 @@ public:
     static MacAddr bridge_mac(std::size_t machine);
     static MacAddr vxlan_mac(std::size_t machine);
 
-    // `underpass up BRIDGE MORE...` by the plan's hook on every machine; throws its words if it fails.
+    // `underpass up BRIDGE MORE...` by the plan's hook on every machine; throws its words if it fails. `more`: VXLAN
+    // devices that are no ports.
     void up(const std::vector<std::string>& more = {}) const;
     void down() const;
 
