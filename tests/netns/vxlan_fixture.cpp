@@ -154,7 +154,12 @@ std::optional<std::vector<std::uint8_t>> datagram(const Fd& socket, sockaddr_sto
 }  // namespace
 
 VxlanNet::VxlanNet(Net& net, VxlanPlan plan, const std::string& part)
-    : plan_(std::move(plan)), network_(net.build(spec_of(plan_), part)) {}
+    : plan_(std::move(plan)), network_(net.build(spec_of(plan_), part)) {
+    // Else the first frames to a machine may wait for its neighbour discovery, and get lost.
+    for (std::size_t machine = 1; machine <= plan_.machines; machine++)
+        for (std::size_t other = 1; other <= plan_.machines; other++)
+            if (other != machine) shell_in(host(machine), "ping -n -q -i 0.1 -c 1 -w 15 " + vtep(other));
+}
 
 const lab::Namespace& VxlanNet::host(std::size_t machine) const {
     return network_.space(host_name(machine));

@@ -220,16 +220,22 @@ milliseconds measure_move(const VxlanNet& net, Change&& change) {
 
 TEST_P(VxlanMoveTest, AContainerMoves) {
     const VxlanNet net(this->net(), plan());
-    const auto move = [&net](std::size_t from, std::size_t to) {
-        return measure_move(net, [&] {
-            net.unplug(2, from);
-            net.plug(2, to);
-        });
+    const auto there_and_back = [&net] {
+        milliseconds longest{0};
+        for (const auto& [from, to] :
+             {std::pair<std::size_t, std::size_t>(2, 3), std::pair<std::size_t, std::size_t>(3, 2)}) {
+            const std::size_t old_place = from, new_place = to;
+            longest = std::max(longest, measure_move(net, [&net, old_place, new_place] {
+                                   net.unplug(2, old_place);
+                                   net.plug(2, new_place);
+                               }));
+        }
+        return longest;
     };
-    const milliseconds kernel = std::max(move(2, 3), move(3, 2));
+    const milliseconds kernel = there_and_back();
     const std::string known = net.vteps(1);
     net.up();
-    const milliseconds now = std::max(move(2, 3), move(3, 2));
+    const milliseconds now = there_and_back();
     fmt::print("reached again after {} ms by the kernel alone, {} ms with Underpass\n", kernel.count(), now.count());
     EXPECT_LE(now, kernel + kGenerous);
     EXPECT_EQ(net.vteps(1), known);
