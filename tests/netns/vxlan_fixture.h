@@ -21,9 +21,6 @@
 
 namespace underpass::test {
 
-// Off as long as Underpass leaves VXLAN devices to the kernel: then nothing is asked of how many frames go fast.
-inline constexpr bool kTunnelsGoFast = false;
-
 struct VxlanPlan {
     std::string hook = "tc";  // "xdp": every link is a wire
     std::size_t machines = 3;
@@ -77,7 +74,7 @@ public:
     std::string vteps(std::size_t machine) const;
     // Frames that came in by a device of that machine and ended so; 0 if Underpass does not have the device.
     std::uint64_t frames(std::size_t machine, const std::string& device, reason how) const;
-    // Of all those frames, at least this part ended so. Asks nothing while kTunnelsGoFast is off.
+    // Of all those frames, at least this part ended so.
     void expect_part(std::size_t machine, const std::string& device, reason how, double part) const;
 
 private:
