@@ -248,8 +248,8 @@ private:
     std::optional<std::uint8_t> mask_;  // ... were masked, and may be compared next
     bool protocol_ = false;             // the protocol was loaded, and may be compared next
     bool has_ports_ = false;            // what follows is of packets that have ports
-    bool udp_ = true;
-    bool begins_ = false;  // what follows is of packets that begin a connection
+    bool udp_ = true;                   // ... may be of UDP packets
+    bool begins_ = false;               // ... is of packets that begin a connection
 };
 
 void find_per_packet(NftRule& rule, Bytes list) {
