@@ -22,10 +22,12 @@ typedef struct __sk_buff ctx_t;
 /* The network namespace that the frame is in. */
 #define CTX_NET(ctx) BPF_CORE_READ((const struct sk_buff *)(const void *)(ctx), dev, nd_net.net)
 
+/* Whether frames are taken out of tunnels, and put into them: it takes members of the kernel's struct sk_buff. */
 #ifdef WITH_CONNTRACK
-/* Frames are taken out of tunnels, and put into them. It takes members of the kernel's struct sk_buff. */
-#define CTX_TUNNELS
 #include "bpf/skb.h"
+enum { CTX_TUNNELS = true };
+#else
+enum { CTX_TUNNELS = false };
 #endif
 
 enum {
@@ -250,7 +252,32 @@ static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 
 #else
 
+static __always_inline bool ctx_can_decap(const ctx_t *ctx)
+{
+	return false;
+}
+
+static __always_inline bool ctx_can_encap(const ctx_t *ctx)
+{
+	return false;
+}
+
+static __always_inline bool ctx_is_summed(const ctx_t *ctx)
+{
+	return false;
+}
+
+static __always_inline __u32 ctx_unfinished_sum(ctx_t *ctx, __u32 offset, __u32 *len)
+{
+	return 0;
+}
+
 static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
+{
+	return 1;
+}
+
+static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 {
 	return 1;
 }

@@ -18,12 +18,13 @@
 
 typedef struct xdp_md ctx_t;
 
-/* Frames are taken out of tunnels, and put into them. */
-#define CTX_TUNNELS
 #define CTX_CT_LOOKUP bpf_xdp_ct_lookup
 #define CTX_NET(ctx) BPF_CORE_READ((const struct xdp_buff *)(const void *)(ctx), rxq, dev, nd_net.net)
 
-enum { CTX_LAST_HOOK = false };
+enum {
+	CTX_LAST_HOOK = false,
+	CTX_TUNNELS = true, /* frames are taken out of tunnels, and put into them */
+};
 
 static __always_inline void *ctx_data(const ctx_t *ctx)
 {

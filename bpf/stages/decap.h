@@ -13,84 +13,12 @@
 #ifndef UNDERPASS_BPF_STAGES_DECAP_H
 #define UNDERPASS_BPF_STAGES_DECAP_H
 
-#include "bpf/csum.h"
 #include "bpf/flow.h"
+#include "bpf/outer.h"
 #include "bpf/packet.h"
 #include "bpf/stages/parse.h"
 #include "bpf/tunnel.h"
 #include "bpf/vlan.h"
-
-#ifdef CTX_TUNNELS
-
-/* Whether the UDP packet of outer->key at `offset` could be one of a tunnel, and is all of the frame of `len` bytes. A
- * global function, see flow_of_packet. */
-__noinline int outer_is_plain(ctx_t *ctx, struct outer_packet *outer, __u32 offset, __u32 len)
-{
-	__u32 end;
-
-	if (!outer || outer->key.protocol != IPPROTO_UDP)
-		return false;
-	if (outer->key.family == FLOW_AF_INET) {
-		struct iphdr ip;
-
-		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !csum_is_valid(&ip, sizeof(ip)))
-			return false;
-		end = offset + bpf_ntohs(ip.tot_len);
-		outer->offset = offset + sizeof(ip);
-	} else {
-		__be16 payload_len;
-
-		if (!load_bytes(ctx, offset + offsetof(struct ipv6hdr, payload_len), &payload_len, sizeof(payload_len)))
-			return false;
-		outer->offset = offset + sizeof(struct ipv6hdr);
-		end = outer->offset + bpf_ntohs(payload_len);
-	}
-	return end == len && load_bytes(ctx, outer->offset, &outer->header, sizeof(outer->header)) &&
-	       bpf_ntohs(outer->header.udp.len) == len - outer->offset &&
-	       outer->header.vxlan.flags == bpf_htonl(VXLAN_FLAGS) && !(outer->header.vxlan.vni & bpf_htonl(0xff));
-}
-
-/* By its checksum, or what the kernel knows of it. A global function, see flow_of_packet. */
-__noinline int outer_sum_is_right(ctx_t *ctx, const struct outer_packet *outer, __u32 unsummed)
-{
-	__u32 len;
-	__s64 sum;
-
-	if (!outer)
-		return false;
-	if (!outer->header.udp.check)
-		return outer->key.family == FLOW_AF_INET || unsummed;
-	if (ctx_is_summed(ctx))
-		return true;
-	len = bpf_ntohs(outer->header.udp.len);
-	sum = sum_of_bytes(ctx, outer->offset, len);
-	return sum >= 0 &&
-	       csum_fold(sum + csum_of_pseudo_header(outer->key.source, outer->key.destination, len)) == 0xffff;
-}
-
-/* The kernel lets an inner IP header that is not whole go no further, and marks, or drops, by the outer ECN. A global
- * function, see flow_of_packet. */
-__noinline int inner_is_plain(ctx_t *ctx, __u32 offset, __u32 protocol, __u32 outer_ecn)
-{
-	__u8 ecn;
-
-	if (protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr ip;
-
-		if (!load_bytes(ctx, offset, &ip, sizeof(ip)))
-			return false;
-		ecn = ip.tos & TOS_ECN;
-	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr ip;
-
-		if (!load_bytes(ctx, offset, &ip, sizeof(ip)))
-			return false;
-		ecn = ip.flow_lbl[0] >> 4 & TOS_ECN;
-	} else {
-		return true;
-	}
-	return !outer_ecn || outer_ecn == ecn;
-}
 
 /* Is the source behind the VTEP that the packet is from? Mirrors vxlan_snoop. */
 static __always_inline enum verdict source_vtep(struct packet *pkt, const struct flow_key *key)
@@ -156,7 +84,8 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 	struct device *vxlan;
 	enum verdict verdict;
 
-	if (!(pkt->ingress->flags & DEVICE_UNDERLAY) || !same_address(pkt->destination, pkt->ingress->mac))
+	if (!CTX_TUNNELS || !(pkt->ingress->flags & DEVICE_UNDERLAY) ||
+	    !same_address(pkt->destination, pkt->ingress->mac))
 		return CONTINUE;
 	room = bpf_map_lookup_elem(&scratch, &zero);
 	if (!room)
@@ -195,14 +124,5 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 		return pass(pkt, REASON_TUNNEL_EXCEPTION);
 	return CONTINUE;
 }
-
-#else
-
-static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
-{
-	return CONTINUE;
-}
-
-#endif
 
 #endif

@@ -21,8 +21,6 @@
 #include "bpf/packet.h"
 #include "bpf/tunnel.h"
 
-#ifdef CTX_TUNNELS
-
 /* How the frame goes into the tunnel, from its flow and what else the scratch says; else the reason why it does not. A
  * global function, see flow_of_packet. (Not all kernels take an argument for the key of a map.) */
 __noinline int way_into_tunnel(void)
@@ -111,7 +109,7 @@ static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
 	struct scratch *room;
 	__u32 zero = 0;
 
-	if (!(pkt->egress->flags & DEVICE_VXLAN))
+	if (!CTX_TUNNELS || !(pkt->egress->flags & DEVICE_VXLAN))
 		return CONTINUE;
 	pkt->reason = REASON_EGRESS_NOT_READY;
 	room = bpf_map_lookup_elem(&scratch, &zero);
@@ -127,14 +125,5 @@ static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
 	pkt->encap = true;
 	return CONTINUE;
 }
-
-#else
-
-static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
-{
-	return CONTINUE;
-}
-
-#endif
 
 #endif
