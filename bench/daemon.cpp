@@ -67,7 +67,8 @@ FastAndSlow counted_by_daemon(const Topology& topology) {
     return counted;
 }
 
-// A packet that a VXLAN device gets from the kernel was counted at the device below, and what it sends where it came in.
+// A packet that a VXLAN device gets from the kernel was counted at the device below, and what it sends where it came
+// in.
 FastAndSlow tunnelled_by_daemon(const Topology& topology, Ports ports) {
     FastAndSlow counted;
     const auto packets = [](const nlohmann::json& counter) { return counter.at("packets").get<std::uint64_t>(); };

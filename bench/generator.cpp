@@ -40,7 +40,9 @@ void SkeletonDeleter::operator()(bench_generator* skeleton) const noexcept {
 }
 
 Generator::Generator(const GeneratorOptions& options, const std::vector<frame_template>& frames)
-    : skeleton_(open_skeleton()), options_(options), body_(options.frame_bytes + (options.outer.present != 0 ? OUTER_BYTES : 0)) {
+    : skeleton_(open_skeleton()),
+      options_(options),
+      body_(options.frame_bytes + (options.outer.present != 0 ? OUTER_BYTES : 0)) {
     if (frames.empty() || frames.size() > TEMPLATE_SLOTS || options.frame_bytes < TEMPLATE_WRITTEN)
         throw std::invalid_argument("the generator needs 1 to 65536 templates and frames of 60 bytes or more");
     skeleton_->rodata->egress_ifindex = options.ifindex;

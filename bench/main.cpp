@@ -51,7 +51,8 @@ const std::vector<Scenario>& scenarios() {
          "Let nothing else run on the machine meanwhile.",
          run_route},
         {"vxlan", "VXLAN: frames out of a tunnel and into one, and traffic between two hosts' tunnels", vxlan_cases(),
-         "Examples:\n  ./dev bench vxlan\n  ./dev bench vxlan --case vxlan-decap --case vxlan-encap --hook xdp --runs 11\n"
+         "Examples:\n  ./dev bench vxlan\n  ./dev bench vxlan --case vxlan-decap --case vxlan-encap --hook xdp --runs "
+         "11\n"
          "  ./dev bench vxlan --case tcp-bulk-8 --json vxlan.json\n"
          "Let nothing else run on the machine meanwhile.",
          run_vxlan},

@@ -218,7 +218,8 @@ RequestResponse repeat_at_once(milliseconds time, std::uint32_t count, const Tra
     std::vector<RequestResponse> results(count);
     const auto one = [&](std::uint32_t number) {
         latencies[number].reserve((1 << 20) / count);
-        repeat_for(time, [&] { return transaction(number); }, latencies[number], results[number]);
+        repeat_for(
+            time, [&] { return transaction(number); }, latencies[number], results[number]);
     };
     std::vector<std::future<void>> others;
     const CpuTime cpu;
@@ -295,9 +296,9 @@ Bulk measure_bulk(const Ends& ends, milliseconds time, std::uint32_t streams) {
         throw std::runtime_error("iperf3 did not start: " + server.wait(milliseconds(0)).output);
     const CpuTime cpu;
     const auto seconds = std::max<std::int64_t>(1, (time.count() + 500) / 1000);
-    const Finished client = run_program({"iperf3", "-c", ends.server_address, "-J", "-t", std::to_string(seconds),
-                                         "-P", std::to_string(streams)},
-                                        ends.client, time + std::chrono::seconds(20));
+    const Finished client = run_program(
+        {"iperf3", "-c", ends.server_address, "-J", "-t", std::to_string(seconds), "-P", std::to_string(streams)},
+        ends.client, time + std::chrono::seconds(20));
     Bulk result;
     result.busy_seconds = cpu.busy_seconds();
     const auto answer = nlohmann::json::parse(client.output, nullptr, false);
@@ -326,8 +327,9 @@ RequestResponse measure_request_response(Protocol protocol, const Ends& ends, mi
 RequestResponse measure_connections(const Ends& ends, milliseconds warm_up, milliseconds time) {
     Server server(ends.server, Protocol::tcp, ends.server_address, answer_tcp);
     RequestResponse result;
-    run_at(ends.client,
-           [&] { result = repeat(warm_up, time, 1, [&ends](std::uint32_t) { return connect_and_ask(ends.server_address); }); });
+    run_at(ends.client, [&] {
+        result = repeat(warm_up, time, 1, [&ends](std::uint32_t) { return connect_and_ask(ends.server_address); });
+    });
     server.stop();
     return result;
 }

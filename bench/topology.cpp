@@ -149,9 +149,8 @@ lab::Node tunnel_node(const std::string& name, Side side, const std::string& por
     bridge.ports.push_back({.device = port});
     bridge.ports.push_back({.device = kVxlan});
     node.bridges.push_back(std::move(bridge));
-    node.interfaces.push_back({.name = underlay,
-                               .addresses = {prefix(vtep_text(side) + "/24")},
-                               .mac = mac(Topology::router_mac(side))});
+    node.interfaces.push_back(
+        {.name = underlay, .addresses = {prefix(vtep_text(side) + "/24")}, .mac = mac(Topology::router_mac(side))});
     lab::VxlanDevice vxlan;
     vxlan.name = kVxlan;
     vxlan.vni = kVni;
@@ -269,9 +268,9 @@ void Topology::find_ends(Ports ports, bool two_hosts) {
             const lab::Namespace& there = network_.space(name);
             const lab::Namespace& at = two_hosts && side == Side::right ? network_.space(kFar) : bridge();
             const auto index = [](const std::string& device) { return number(lab::ifindex(device)); };
-            const End end = {.there = there,
-                             .device = there.run([&] { return index("eth0"); }),
-                             .port = at.run([&] { return index(name); })};
+            const End end = {.there = there, .device = there.run([&] { return index("eth0"); }), .port = at.run([&] {
+                                 return index(name);
+                             })};
             (kind == Ports::wires ? wires_ : containers_).emplace(side, end);
         }
 }

@@ -58,9 +58,9 @@ struct Routing {
     std::uint16_t hosts = 1;  // at either side, without stacks
 };
 
-// A VXLAN device is a port of the bridge, and the right end is the host's underlay: behind that wire are the hosts of the
-// right and the other VTEP, of which only frames tell. With stacks, the other VTEP is a second host with such a bridge,
-// and either bridge has a container.
+// A VXLAN device is a port of the bridge, and the right end is the host's underlay: behind that wire are the hosts of
+// the right and the other VTEP, of which only frames tell. With stacks, the other VTEP is a second host with such a
+// bridge, and either bridge has a container.
 struct Tunnel {
     bool stacks = false;
     bool summed = true;  // the kernel sends UDP checksums, as is its default
@@ -139,7 +139,7 @@ public:
         std::uint64_t received = 0;  // at the right
         std::uint64_t tagged = 0;    // of those
         std::uint64_t bytes = 0;
-        double busy_seconds = 0;     // of the generator's CPU
+        double busy_seconds = 0;  // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);
     // What `send` sends at `place`, and `to` gets.
