@@ -18,8 +18,8 @@ std::string program() {
     return std::filesystem::read_symlink("/proc/self/exe").replace_filename("underpass");
 }
 
-nlohmann::json status_of(const Topology& topology) {
-    return nlohmann::json::parse(run_underpass(topology, {"status", "--json"}));
+nlohmann::json status_of(const lab::Namespace& host) {
+    return nlohmann::json::parse(run_underpass(host, {"status", "--json"}));
 }
 
 // Of "NAME: VALUE ..." in a file of /proc; 0 if it has no such line.
@@ -32,10 +32,10 @@ std::uint64_t value_of(const std::filesystem::path& file, const std::string& nam
 
 }  // namespace
 
-std::string run_underpass(const Topology& topology, const std::vector<std::string>& words, bool stop_on_interrupt) {
+std::string run_underpass(const lab::Namespace& host, const std::vector<std::string>& words, bool stop_on_interrupt) {
     std::vector<std::string> command = {program()};
     command.insert(command.end(), words.begin(), words.end());
-    Finished finished = run_program(command, {topology.bridge().fd(), -1}, std::chrono::seconds(30), stop_on_interrupt);
+    Finished finished = run_program(command, {host.fd(), -1}, std::chrono::seconds(30), stop_on_interrupt);
     if (finished.status != 0)
         throw std::runtime_error(fmt::format("underpass {} failed: {}", fmt::join(words, " "), finished.output));
     return std::move(finished.output);
@@ -56,7 +56,7 @@ std::uint64_t FastAndSlow::all() const {
 }
 
 FastAndSlow counted_by_daemon(const Topology& topology) {
-    const nlohmann::json status = status_of(topology);
+    const nlohmann::json status = status_of(topology.bridge());
     FastAndSlow counted;
     for (const auto& bridge : status.at("bridges"))
         for (const auto& port : bridge.at("ports")) {
@@ -67,8 +67,26 @@ FastAndSlow counted_by_daemon(const Topology& topology) {
     return counted;
 }
 
+// A packet that a VXLAN device gets from the kernel was counted at the device below, and what it sends where it came
+// in.
+FastAndSlow tunnelled_by_daemon(const Topology& topology, Ports ports) {
+    FastAndSlow counted;
+    const auto packets = [](const nlohmann::json& counter) { return counter.at("packets").get<std::uint64_t>(); };
+    for (const Topology::Host& host : topology.hosts(ports))
+        for (const nlohmann::json status = status_of(host.there); const auto& bridge : status.at("bridges"))
+            for (const auto& port : bridge.at("ports")) {
+                const std::uint64_t encapsulated = packets(port.at("encapsulated"));
+                counted.fast += packets(port.at("decapsulated")) + encapsulated;
+                if (port.contains("vxlan")) continue;
+                if (const auto rest = packets(port.at("fast")) - encapsulated; rest > 0)
+                    counted.slow["by the VXLAN device"] += rest;
+                for (const auto& [reason, counter] : port.at("slow").items()) counted.slow[reason] += packets(counter);
+            }
+    return counted;
+}
+
 DaemonMemory memory_of_daemon(const Topology& topology) {
-    const auto pid = status_of(topology).at("daemon").at("pid").get<int>();
+    const auto pid = status_of(topology.bridge()).at("daemon").at("pid").get<int>();
     const std::filesystem::path process = fmt::format("/proc/{}", pid);
     std::map<std::uint64_t, std::uint64_t> maps;  // by id: a map may be open twice
     for (const auto& entry : std::filesystem::directory_iterator(process / "fdinfo"))

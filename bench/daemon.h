@@ -12,8 +12,8 @@
 
 namespace underpass::bench {
 
-// `underpass` of this build, with these words, in the bridge's namespace. Its output. Throws what it says if it fails.
-std::string run_underpass(const Topology& topology, const std::vector<std::string>& words,
+// `underpass` of this build, with these words, in a host's namespace. Its output. Throws what it says if it fails.
+std::string run_underpass(const lab::Namespace& host, const std::vector<std::string>& words,
                           bool stop_on_interrupt = true);
 
 // A daemon that has room for so many flows; `up` then finds it. Returns when it runs; it ends with the object.
@@ -27,6 +27,8 @@ struct FastAndSlow {
     std::uint64_t all() const;
 };
 FastAndSlow counted_by_daemon(const Topology& topology);
+// As that, of both hosts of a tunnel, and fast is only what went into the tunnel or out of it in one step.
+FastAndSlow tunnelled_by_daemon(const Topology& topology, Ports ports);
 
 // Of the daemon that runs there: its own memory, and what the kernel accounts for the maps that it has open.
 struct DaemonMemory {

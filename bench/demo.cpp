@@ -114,16 +114,16 @@ void demo() {
             say(fmt::format("round {} of {}: {}", round + 1, kRounds,
                             side == "kernel" ? "the kernel's bridge alone" : "underpass up ubench-br"));
             const bool fast = side == "underpass";
-            if (fast) run_underpass(*topology, {"up", kBridge});
+            if (fast) run_underpass(topology->bridge(), {"up", kBridge});
             try {
                 require_ping(*topology);
                 measure(*topology, side, figures);
-                if (fast) status = run_underpass(*topology, {"status"});
+                if (fast) status = run_underpass(topology->bridge(), {"status"});
             } catch (...) {
-                if (fast) run_underpass(*topology, {"down"}, false);
+                if (fast) run_underpass(topology->bridge(), {"down"}, false);
                 throw;
             }
-            if (fast) run_underpass(*topology, {"down"});
+            if (fast) run_underpass(topology->bridge(), {"down"});
         }
     require_ping(*topology);
     say("\nunderpass status, at the end of its last round:\n");

@@ -15,6 +15,7 @@ namespace underpass::bench {
 namespace {
 
 constexpr std::uint16_t kDiscardPort = 9;
+constexpr std::uint16_t kVxlanPort = 4789;
 
 struct Head {
     ethhdr eth;
@@ -24,13 +25,36 @@ struct Head {
 static_assert(sizeof(Head) + TAG_BYTES <= TEMPLATE_WRITTEN);
 static_assert(offsetof(Head, udp) == FLOW_PORT_OFFSET);
 
-std::uint16_t ip_checksum(const iphdr& ip) {
-    std::uint16_t words[sizeof(ip) / 2];
-    std::memcpy(words, &ip, sizeof(ip));
+struct VxlanHead {
+    std::uint32_t flags;
+    std::uint32_t vni;
+};
+
+struct Outer {
+    Head head;
+    VxlanHead vxlan;
+} __attribute__((packed));
+static_assert(sizeof(Outer) == OUTER_BYTES);
+static_assert(offsetof(Outer, head.udp.check) == OUTER_SUM_OFFSET);
+
+struct PseudoHead {
+    std::uint32_t from, to;
+    std::uint16_t protocol, len;
+};
+
+// Of an even number of bytes, folded.
+template <class Bytes>
+std::uint32_t sum_of(const Bytes& bytes, std::size_t size = sizeof(Bytes)) {
+    std::uint16_t words[sizeof(bytes) / 2];
+    std::memcpy(words, &bytes, sizeof(words));
     std::uint32_t sum = 0;
-    for (const std::uint16_t word : words) sum += word;
+    for (std::size_t i = 0; i < size / 2; i++) sum += words[i];
     while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-    return static_cast<std::uint16_t>(~sum);
+    return sum;
+}
+
+std::uint16_t ip_checksum(const iphdr& ip) {
+    return static_cast<std::uint16_t>(~sum_of(ip));
 }
 
 // No UDP checksum: IPv4 allows that, and it stays right whatever the port that the program writes.
@@ -87,6 +111,24 @@ std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint
         frames[host] = template_of(head, vid);
     }
     return frames;
+}
+
+TunnelFrames tunnel_frames(Side from, std::uint16_t pairs, const TunnelEnds& ends) {
+    Outer outer = {.head = head_of(ends.from, ends.to, OUTER_BYTES + TEMPLATE_WRITTEN),
+                   .vxlan = {.flags = htonl(0x08000000), .vni = htonl(ends.vni << 8)}};
+    std::ranges::copy(ends.from_mac, outer.head.eth.h_source);
+    std::ranges::copy(ends.to_mac, outer.head.eth.h_dest);
+    outer.head.udp.dest = htons(kVxlanPort);
+    TunnelFrames tunnelled = {.outer = {}, .frames = udp_frames(from, pairs, TEMPLATE_WRITTEN)};
+    std::memcpy(tunnelled.outer.words, &outer, sizeof(outer));
+    tunnelled.outer.present = 1;
+    tunnelled.outer.summed = ends.summed ? 1 : 0;
+    const PseudoHead pseudo = {
+        .from = ends.from, .to = ends.to, .protocol = htons(IPPROTO_UDP), .len = outer.head.udp.len};
+    const std::uint32_t before = sum_of(pseudo) + sum_of(outer.head.udp) + sum_of(outer.vxlan);
+    for (frame_template& frame : tunnelled.frames)
+        frame.words[TEMPLATE_SUM_WORD] |= std::uint64_t{before + sum_of(frame, TEMPLATE_WRITTEN)} << 32;
+    return tunnelled;
 }
 
 std::uint32_t address_of(Side side, std::uint16_t host) {

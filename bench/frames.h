@@ -29,6 +29,21 @@ std::array<unsigned char, 6> mac_of(Side side, std::uint16_t host);
 std::vector<frame_template> udp_frames(Side from, std::uint16_t pairs, std::uint16_t frame_bytes,
                                        std::uint16_t vid = 0);
 
+// The two ends of a tunnel, as its outer packets have them: IPv4 in network order.
+struct TunnelEnds {
+    std::array<unsigned char, 6> from_mac, to_mac;
+    std::uint32_t from = 0, to = 0;
+    std::uint32_t vni = 0;
+    bool summed = true;  // UDP checksums
+};
+
+struct TunnelFrames {
+    outer_template outer;
+    std::vector<frame_template> frames;
+};
+// What udp_frames gives, in a tunnel. `frame_bytes`: TEMPLATE_WRITTEN, since the checksum is of all of the frame.
+TunnelFrames tunnel_frames(Side from, std::uint16_t pairs, const TunnelEnds& ends);
+
 // The address of host n of a side, in network order.
 std::uint32_t address_of(Side side, std::uint16_t host);
 

@@ -31,8 +31,9 @@ struct GeneratorOptions {
     bool tagged = false;             // the templates have a VLAN tag
     std::uint16_t flows = 1;         // UDP source ports, one more at each round of the templates
     std::uint16_t first_port = FLOW_PORT_BASE;
-    bool answers = false;      // the flows are the destination ports
-    std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
+    bool answers = false;       // the flows are the destination ports
+    outer_template outer = {};  // present: each frame is in a tunnel; `frame_bytes` without it
+    std::uint32_t batch = 64;   // frames between two flushes; a veth's ring has 256 places
 };
 
 class Generator {

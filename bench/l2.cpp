@@ -12,10 +12,6 @@ namespace underpass::bench {
 
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds kWarmUp(200);
-
 void run_one(Runner& runner, Job job, Hook hook) {
     if (runner.wants(job.case_name)) runner.run({std::move(job)}, hook);
 }
@@ -41,13 +37,7 @@ void measure_containers(Runner& runner, const RunOptions& options) {
     for (const Protocol protocol : {Protocol::tcp, Protocol::udp})
         run(protocol == Protocol::tcp ? "tcp-rr" : "udp-rr",
             [&](const std::string&, const Add& add) { add_request_response(protocol, ends, options, add); });
-    run("udp-small", [&](const std::string&, const Add& add) {
-        // One end only listens afterwards, and is believed to be where it is once it has spoken.
-        measure_request_response(Protocol::udp, ends, milliseconds(0), kWarmUp);
-        const SmallFrames frames = measure_small_frames(ends, kWarmUp, options.time);
-        add("frames", "frames/s", static_cast<double>(frames.received) / frames.seconds);
-        add("CPU per frame", "ns", frames.busy_seconds * 1e9 / static_cast<double>(frames.received));
-    });
+    run("udp-small", [&](const std::string&, const Add& add) { add_small_frames(ends, options, add); });
 }
 
 }  // namespace

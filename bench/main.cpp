@@ -16,6 +16,7 @@
 #include "bench/l2.h"
 #include "bench/route.h"
 #include "bench/vlan.h"
+#include "bench/vxlan.h"
 #include "lab/interrupt.h"
 
 namespace {
@@ -49,6 +50,12 @@ const std::vector<Scenario>& scenarios() {
          "  ./dev bench route --case nat-tcp-crr --hook tc\n"
          "Let nothing else run on the machine meanwhile.",
          run_route},
+        {"vxlan", "VXLAN: frames out of a tunnel and into one, and traffic between two hosts' tunnels", vxlan_cases(),
+         "Examples:\n  ./dev bench vxlan\n  ./dev bench vxlan --case vxlan-decap --case vxlan-encap --hook xdp --runs "
+         "11\n"
+         "  ./dev bench vxlan --case tcp-bulk-8 --json vxlan.json\n"
+         "Let nothing else run on the machine meanwhile.",
+         run_vxlan},
         {"flow-scale", "Masquerading with 256, 65536 and 1000000 connections: frames, memory, and what a new one costs",
          flow_scale_cases(),
          "Examples:\n  ./dev bench flow-scale\n  ./dev bench flow-scale --case flows-65536 --hook tc --runs 3\n"

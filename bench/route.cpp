@@ -48,7 +48,8 @@ const std::vector<Talk>& talks() {
     // The first frames, and by XDP those of a moment of each second, go by the kernel: much of a short run.
     constexpr double kLeast = 0.8;
     static const std::vector<Talk> all = {
-        {"tcp-bulk", add_bulk, kLeast},
+        {"tcp-bulk", [](const Ends& ends, const RunOptions& options, const Add& add) { add_bulk(ends, options, add); },
+         kLeast},
         {"tcp-rr",
          [](const Ends& ends, const RunOptions& options, const Add& add) {
              add_request_response(Protocol::tcp, ends, options, add);

@@ -30,28 +30,28 @@ Contender::Contender(const Topology& topology, Ports ports, const std::string& s
         if (flows != 0) own_daemon_.emplace(start_daemon(topology, flows));
         std::vector<std::string> words = {"up", kBridge, "--hook", name(hook)};
         if (topology.routed()) words.push_back(topology.uplink());
-        run_underpass(topology, words, false);  // a daemon that has begun has to be known of
-        daemon_ = true;
+        for (const Topology::Host& host : topology.hosts(ports)) {
+            run_underpass(host.there, words, false);  // a daemon that has begun has to be known of
+            up_.push_back(host);
+        }
     } else if (side == "limit" || side == kTagLimit) {
         const tag_change change = side == kTagLimit ? change_of(topology.vlans()) : TAG_KEPT;
-        topology.bridge().run([&] {
-            bare_ = std::make_unique<BareRedirect>(hook, topology.end(ports, Side::left).port,
-                                                   topology.end(ports, Side::right).port, change);
-        });
+        for (const Topology::Host& host : topology.hosts(ports))
+            host.there.run(
+                [&] { bare_.push_back(std::make_unique<BareRedirect>(hook, host.left, host.right, change)); });
     }
 }
 
 Contender::~Contender() {
-    if (!daemon_) return;
-    try {
-        run_underpass(topology_, {"down"}, false);
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "bench: {}\n", error.what());
-    }
+    for (const Topology::Host& host : up_) try {
+            run_underpass(host.there, {"down"}, false);
+        } catch (const std::exception& error) {
+            fmt::print(stderr, "bench: {}\n", error.what());
+        }
 }
 
 void Contender::require_fast(double share) const {
-    if (!daemon_ && !planted_) return;
+    if (up_.empty() && !planted_) return;
     const FastAndSlow counted = planted_ ? planted_->counted() : counted_by_daemon(topology_);
     if (static_cast<double>(counted.fast) < share * static_cast<double>(counted.all()))
         throw std::runtime_error(fmt::format("only {} of {} frames went fast, so this would measure the kernel ({})",

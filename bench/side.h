@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// One of the sides of a comparison, set up on a topology's bridge while the object lives: the kernel's bridge
+// One of the sides of a comparison, set up on a topology's bridges while the object lives: the kernel's bridge
 // alone, Underpass, or a limit (a bare redirect that looks nothing up; limit_tag changes the VLAN tag as the bridge has
 // to). Where the kernel has no VLAN filtering, Underpass on a topology with VLANs is its programs alone (planted.h).
 #pragma once
@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/bare.h"
 #include "bench/daemon.h"
@@ -34,9 +35,9 @@ public:
 private:
     const Topology& topology_;
     std::optional<Process> own_daemon_;
-    bool daemon_ = false;
+    std::vector<Topology::Host> up_;  // where the daemon was asked to begin
     std::unique_ptr<Planted> planted_;
-    std::unique_ptr<BareRedirect> bare_;
+    std::vector<std::unique_ptr<BareRedirect>> bare_;
 };
 
 }  // namespace underpass::bench

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <exception>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
@@ -143,6 +144,18 @@ void answer_tcp(const Fd& listener, const std::atomic<bool>& stop) {
     }
 }
 
+// All connections at once.
+void answer_all_tcp(const Fd& listener, const std::atomic<bool>& stop) {
+    std::vector<std::future<void>> answering;
+    while (!stop) {
+        Fd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (peer)
+            answering.push_back(
+                std::async(std::launch::async, [&stop, peer = std::move(peer)] { answer_one(peer, stop); }));
+    }
+    for (auto& each : answering) each.get();
+}
+
 void answer_udp(const Fd& socket, const std::atomic<bool>& stop) {
     while (!stop) {
         char byte = 0;
@@ -198,21 +211,38 @@ double percentile_us(std::vector<std::uint32_t>& nanoseconds, double share) {
     return nanoseconds[static_cast<std::size_t>(place)] / 1000.0;
 }
 
-template <class Transaction>
-RequestResponse repeat(milliseconds warm_up, milliseconds time, const Transaction& transaction) {
-    RequestResponse result;
-    std::vector<std::uint32_t> latencies;
-    latencies.reserve(1 << 20);
-    repeat_for(warm_up, transaction, latencies, result);
-    latencies.clear();
-    result = {};
+// Transactions one after another, of each of `count` threads.
+template <class Transaction>  // is called with the thread's number
+RequestResponse repeat_at_once(milliseconds time, std::uint32_t count, const Transaction& transaction) {
+    std::vector<std::vector<std::uint32_t>> latencies(count);
+    std::vector<RequestResponse> results(count);
+    const auto one = [&](std::uint32_t number) {
+        latencies[number].reserve((1 << 20) / count);
+        repeat_for(
+            time, [&] { return transaction(number); }, latencies[number], results[number]);
+    };
+    std::vector<std::future<void>> others;
     const CpuTime cpu;
-    repeat_for(time, transaction, latencies, result);
+    for (std::uint32_t number = 1; number < count; number++)
+        others.push_back(std::async(std::launch::async, one, number));
+    one(0);
+    for (auto& other : others) other.get();
+    RequestResponse result = results.front();
     result.busy_seconds = cpu.busy_seconds();
-    result.transactions = latencies.size();
-    result.p50_us = percentile_us(latencies, 0.50);
-    result.p99_us = percentile_us(latencies, 0.99);
+    for (std::uint32_t number = 1; number < count; number++) {
+        result.lost += results[number].lost;
+        latencies.front().insert(latencies.front().end(), latencies[number].begin(), latencies[number].end());
+    }
+    result.transactions = latencies.front().size();
+    result.p50_us = percentile_us(latencies.front(), 0.50);
+    result.p99_us = percentile_us(latencies.front(), 0.99);
     return result;
+}
+
+template <class Transaction>
+RequestResponse repeat(milliseconds warm_up, milliseconds time, std::uint32_t count, const Transaction& transaction) {
+    repeat_at_once(warm_up, count, transaction);
+    return repeat_at_once(time, count, transaction);
 }
 
 void count_frames(const Fd& socket, const std::atomic<bool>& stop, std::atomic<std::uint64_t>& received) {
@@ -230,7 +260,8 @@ void count_frames(const Fd& socket, const std::atomic<bool>& stop, std::atomic<s
     }
 }
 
-std::uint64_t send_frames_for(const Fd& socket, milliseconds time) {
+// One batch of each socket after another.
+std::uint64_t send_frames_for(const std::vector<Fd>& sockets, milliseconds time) {
     std::array<char, kSmallPayload> payload = {};
     iovec part = {payload.data(), payload.size()};
     std::array<mmsghdr, kBatch> messages = {};
@@ -239,9 +270,10 @@ std::uint64_t send_frames_for(const Fd& socket, milliseconds time) {
         message.msg_hdr.msg_iovlen = 1;
     }
     std::uint64_t sent = 0;
+    std::size_t next = 0;
     for (const auto end = steady_clock::now() + time; steady_clock::now() < end;) {
         lab::throw_if_interrupted();
-        const int count = ::sendmmsg(socket.get(), messages.data(), kBatch, 0);
+        const int count = ::sendmmsg(sockets[next++ % sockets.size()].get(), messages.data(), kBatch, 0);
         if (count > 0)
             sent += static_cast<std::uint64_t>(count);
         else if (!is_retry() && errno != ENOBUFS && errno != ECONNREFUSED)
@@ -250,16 +282,23 @@ std::uint64_t send_frames_for(const Fd& socket, milliseconds time) {
     return sent;
 }
 
+std::vector<Fd> connect_all(std::uint32_t count, Protocol protocol, const std::string& address) {
+    std::vector<Fd> sockets;
+    for (std::uint32_t i = 0; i < count; i++) sockets.push_back(connect_to(protocol, address));
+    return sockets;
+}
+
 }  // namespace
 
-Bulk measure_bulk(const Ends& ends, milliseconds time) {
+Bulk measure_bulk(const Ends& ends, milliseconds time, std::uint32_t streams) {
     Process server({"iperf3", "-s", "-1", "-B", ends.server_address, "--forceflush"}, ends.server);
     if (!server.wait_for_output("listening", std::chrono::seconds(5)))
         throw std::runtime_error("iperf3 did not start: " + server.wait(milliseconds(0)).output);
     const CpuTime cpu;
     const auto seconds = std::max<std::int64_t>(1, (time.count() + 500) / 1000);
-    const Finished client = run_program({"iperf3", "-c", ends.server_address, "-J", "-t", std::to_string(seconds)},
-                                        ends.client, time + std::chrono::seconds(20));
+    const Finished client = run_program(
+        {"iperf3", "-c", ends.server_address, "-J", "-t", std::to_string(seconds), "-P", std::to_string(streams)},
+        ends.client, time + std::chrono::seconds(20));
     Bulk result;
     result.busy_seconds = cpu.busy_seconds();
     const auto answer = nlohmann::json::parse(client.output, nullptr, false);
@@ -273,12 +312,13 @@ Bulk measure_bulk(const Ends& ends, milliseconds time) {
     return result;
 }
 
-RequestResponse measure_request_response(Protocol protocol, const Ends& ends, milliseconds warm_up, milliseconds time) {
-    Server server(ends.server, protocol, ends.server_address, protocol == Protocol::tcp ? answer_tcp : answer_udp);
+RequestResponse measure_request_response(Protocol protocol, const Ends& ends, milliseconds warm_up, milliseconds time,
+                                         std::uint32_t connections) {
+    Server server(ends.server, protocol, ends.server_address, protocol == Protocol::tcp ? answer_all_tcp : answer_udp);
     RequestResponse result;
     run_at(ends.client, [&] {
-        const Fd socket = connect_to(protocol, ends.server_address);
-        result = repeat(warm_up, time, [&socket] { return ask(socket); });
+        const std::vector<Fd> sockets = connect_all(connections, protocol, ends.server_address);
+        result = repeat(warm_up, time, connections, [&](std::uint32_t number) { return ask(sockets[number]); });
     });
     server.stop();
     return result;
@@ -287,13 +327,14 @@ RequestResponse measure_request_response(Protocol protocol, const Ends& ends, mi
 RequestResponse measure_connections(const Ends& ends, milliseconds warm_up, milliseconds time) {
     Server server(ends.server, Protocol::tcp, ends.server_address, answer_tcp);
     RequestResponse result;
-    run_at(ends.client,
-           [&] { result = repeat(warm_up, time, [&ends] { return connect_and_ask(ends.server_address); }); });
+    run_at(ends.client, [&] {
+        result = repeat(warm_up, time, 1, [&ends](std::uint32_t) { return connect_and_ask(ends.server_address); });
+    });
     server.stop();
     return result;
 }
 
-SmallFrames measure_small_frames(const Ends& ends, milliseconds warm_up, milliseconds time) {
+SmallFrames measure_small_frames(const Ends& ends, milliseconds warm_up, milliseconds time, std::uint32_t sockets) {
     std::atomic<std::uint64_t> received = 0;
     Server server(ends.server, Protocol::udp, ends.server_address,
                   [&](const Fd& socket, const std::atomic<bool>& stop) {
@@ -304,12 +345,12 @@ SmallFrames measure_small_frames(const Ends& ends, milliseconds warm_up, millise
                   });
     SmallFrames result;
     run_at(ends.client, [&] {
-        const Fd socket = connect_to(Protocol::udp, ends.server_address);
-        send_frames_for(socket, warm_up);
+        const std::vector<Fd> from = connect_all(sockets, Protocol::udp, ends.server_address);
+        send_frames_for(from, warm_up);
         const std::uint64_t before = received;
         const CpuTime cpu;
         const auto start = steady_clock::now();
-        result.sent = send_frames_for(socket, time);
+        result.sent = send_frames_for(from, time);
         result.seconds = std::chrono::duration<double>(steady_clock::now() - start).count();
         result.busy_seconds = cpu.busy_seconds();
         result.received = received - before;

@@ -26,8 +26,8 @@ struct Bulk {
     std::uint64_t retransmits = 0;
     double busy_seconds = 0;  // of all CPUs
 };
-// One TCP stream by iperf3. Throws std::runtime_error with iperf3's own words.
-Bulk measure_bulk(const Ends& ends, std::chrono::milliseconds time);
+// TCP streams by iperf3. Throws std::runtime_error with iperf3's own words.
+Bulk measure_bulk(const Ends& ends, std::chrono::milliseconds time, std::uint32_t streams = 1);
 
 struct RequestResponse {
     double seconds = 0;
@@ -37,9 +37,10 @@ struct RequestResponse {
     double p99_us = 0;
     double busy_seconds = 0;
 };
-// One byte there, one byte back, one at a time. `warm_up` comes before and is not counted.
+// One byte there, one byte back, one at a time on each connection, which have a thread each at either end. `warm_up`
+// comes before and is not counted.
 RequestResponse measure_request_response(Protocol protocol, const Ends& ends, std::chrono::milliseconds warm_up,
-                                         std::chrono::milliseconds time);
+                                         std::chrono::milliseconds time, std::uint32_t connections = 1);
 // A TCP connection for each: opened, one byte there, one byte back, and closed by the client, one at a time.
 RequestResponse measure_connections(const Ends& ends, std::chrono::milliseconds warm_up,
                                     std::chrono::milliseconds time);
@@ -50,7 +51,8 @@ struct SmallFrames {
     std::uint64_t received = 0;
     double busy_seconds = 0;
 };
-// UDP frames of 64 bytes (without FCS) as fast as one sender's sendmmsg makes them.
-SmallFrames measure_small_frames(const Ends& ends, std::chrono::milliseconds warm_up, std::chrono::milliseconds time);
+// UDP frames of 64 bytes (without FCS) as fast as one sender's sendmmsg makes them, of one socket after another.
+SmallFrames measure_small_frames(const Ends& ends, std::chrono::milliseconds warm_up, std::chrono::milliseconds time,
+                                 std::uint32_t sockets = 1);
 
 }  // namespace underpass::bench

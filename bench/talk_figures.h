@@ -8,8 +8,10 @@
 
 namespace underpass::bench {
 
-void add_bulk(const Ends& ends, const RunOptions& options, const Add& add);
-void add_request_response(Protocol protocol, const Ends& ends, const RunOptions& options, const Add& add);
+void add_bulk(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows = 1);
+void add_request_response(Protocol protocol, const Ends& ends, const RunOptions& options, const Add& add,
+                          std::uint32_t flows = 1);
+void add_small_frames(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows = 1);
 void add_connections(const Ends& ends, const RunOptions& options, const Add& add);
 
 }  // namespace underpass::bench

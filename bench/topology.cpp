@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "bench/topology.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -128,6 +129,64 @@ lab::Network build_anew(const lab::Spec& spec) {
     return lab::build(spec);
 }
 
+constexpr std::uint32_t kVni = 7;
+constexpr const char* kVxlan = "ubench-vx";
+constexpr const char* kUnderlay = "under";
+constexpr const char* kFar = "far";
+constexpr std::uint32_t kInnerMtu = 1450;
+
+std::string vtep_text(Side side) {
+    return fmt::format("10.3.0.{}", static_cast<int>(side));
+}
+
+// One end of the tunnel: a bridge with that port and the VXLAN device.
+lab::Node tunnel_node(const std::string& name, Side side, const std::string& port, const std::string& underlay,
+                      const Tunnel& tunnel) {
+    lab::Node node = lab::quiet_node(name);
+    lab::Bridge bridge;
+    bridge.name = kBridge;
+    bridge.multicast_snooping = false;
+    bridge.ports.push_back({.device = port});
+    bridge.ports.push_back({.device = kVxlan});
+    node.bridges.push_back(std::move(bridge));
+    node.interfaces.push_back(
+        {.name = underlay, .addresses = {prefix(vtep_text(side) + "/24")}, .mac = mac(Topology::router_mac(side))});
+    lab::VxlanDevice vxlan;
+    vxlan.name = kVxlan;
+    vxlan.vni = kVni;
+    vxlan.local = IpAddress::parse(vtep_text(side)).value();
+    vxlan.remotes = {IpAddress::parse(vtep_text(other(side))).value()};
+    vxlan.on = underlay;
+    vxlan.summed = tunnel.summed;
+    node.vxlans.push_back(std::move(vxlan));
+    return node;
+}
+
+lab::Spec tunnel_spec(const std::string& lab, const Tunnel& tunnel) {
+    const Ports kind = tunnel.stacks ? Ports::containers : Ports::wires;
+    const std::string left = end_name(kind, Side::left), right = end_name(kind, Side::right);
+    lab::Spec spec;
+    spec.name = lab;
+    spec.nodes.push_back(tunnel_node("host", Side::left, left, tunnel.stacks ? kUnderlay : right, tunnel));
+    if (tunnel.stacks) {
+        spec.nodes.push_back(tunnel_node(kFar, Side::right, right, kUnderlay, tunnel));
+        spec.links.push_back({.ends = {{{"host", kUnderlay}, {kFar, kUnderlay}}}});
+    }
+    for (const Side side : {Side::left, Side::right}) {
+        const std::string name = end_name(kind, side);
+        lab::Node node = lab::quiet_node(name);
+        lab::Link link = {.ends = {{{tunnel.stacks && side == Side::right ? kFar : "host", name}, {name, "eth0"}}},
+                          .wire = !tunnel.stacks};
+        if (tunnel.stacks) {
+            link.mtu = kInnerMtu;
+            node.interfaces.push_back({.name = "eth0", .addresses = {prefix(Topology::address(side) + "/24")}});
+        }
+        spec.nodes.push_back(std::move(node));
+        spec.links.push_back(std::move(link));
+    }
+    return spec;
+}
+
 std::vector<Ports> kinds_of(Ports ports) {
     if (ports == Ports::both) return {Ports::wires, Ports::containers};
     return {ports};
@@ -174,15 +233,44 @@ Topology::Topology(const std::string& lab, const Routing& routing)
     set_neighbours(bridge(), of_host);
 }
 
-void Topology::find_ends(Ports ports) {
+Topology::Topology(const std::string& lab, const Tunnel& tunnel) : network_(build_anew(tunnel_spec(lab, tunnel))) {
+    if (!tunnel.stacks) {
+        find_ends(Ports::wires);
+        set_neighbours(bridge(), neighbour(vtep_text(Side::right), mac(router_mac(Side::right)),
+                                           end_name(Ports::wires, Side::right)));
+        return;
+    }
+    find_ends(Ports::containers, true);
+    const auto underlay = [] { return number(lab::ifindex(kUnderlay)); };
+    underlays_ = {bridge().run(underlay), network_.space(kFar).run(underlay)};
+}
+
+TunnelEnds Topology::tunnel_ends(Side from, bool summed) {
+    const auto address = [](Side side) { return htonl((10U << 24) | (3U << 16) | static_cast<std::uint32_t>(side)); };
+    return {.from_mac = router_mac(from),
+            .to_mac = router_mac(other(from)),
+            .from = address(from),
+            .to = address(other(from)),
+            .vni = kVni,
+            .summed = summed};
+}
+
+std::vector<Topology::Host> Topology::hosts(Ports kind) const {
+    const std::uint32_t left = end(kind, Side::left).port, right = end(kind, Side::right).port;
+    if (!underlays_) return {{bridge(), left, right}};
+    return {{bridge(), left, underlays_->front()}, {network_.space(kFar), underlays_->back(), right}};
+}
+
+void Topology::find_ends(Ports ports, bool two_hosts) {
     for (const Ports kind : kinds_of(ports))
         for (const Side side : {Side::left, Side::right}) {
             const std::string name = end_name(kind, side);
             const lab::Namespace& there = network_.space(name);
+            const lab::Namespace& at = two_hosts && side == Side::right ? network_.space(kFar) : bridge();
             const auto index = [](const std::string& device) { return number(lab::ifindex(device)); };
-            const End end = {.there = there,
-                             .device = there.run([&] { return index("eth0"); }),
-                             .port = bridge().run([&] { return index(name); })};
+            const End end = {.there = there, .device = there.run([&] { return index("eth0"); }), .port = at.run([&] {
+                                 return index(name);
+                             })};
             (kind == Ports::wires ? wires_ : containers_).emplace(side, end);
         }
 }
@@ -231,6 +319,7 @@ Traffic::Passed Traffic::pass(const Place& place, const Sink& to, const std::fun
         const sink_count after = to.count();
         passed.received = after.frames - before.frames;
         passed.tagged = after.tagged - before.tagged;
+        passed.bytes = after.bytes - before.bytes;
     });
     lab::throw_if_interrupted();
     return passed;

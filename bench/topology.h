@@ -14,6 +14,8 @@
 // may see what is between them. Behind either end there are hosts that only frames tell of, or the end has an address
 // and a stack itself. Then its MAC is that of the router's other side: what a bare redirect brings is for it, too.
 //
+// Tunnelled, see Tunnel.
+//
 // With VLANs, the bridge is VLAN-aware and either wire an access port or a trunk of the one VLAN of the bench; where
 // the kernel has no VLAN filtering, it is a plain bridge for its ports alone (see planted.h).
 #pragma once
@@ -25,6 +27,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/frames.h"
 #include "bench/generator.h"
@@ -55,6 +58,14 @@ struct Routing {
     std::uint16_t hosts = 1;  // at either side, without stacks
 };
 
+// A VXLAN device is a port of the bridge, and the right end is the host's underlay: behind that wire are the hosts of
+// the right and the other VTEP, of which only frames tell. With stacks, the other VTEP is a second host with such a
+// bridge, and either bridge has a container.
+struct Tunnel {
+    bool stacks = false;
+    bool summed = true;  // the kernel sends UDP checksums, as is its default
+};
+
 // Whether bridges of this kernel have VLAN filtering. Makes one, in a namespace of its own, to know.
 bool kernel_filters_vlans();
 
@@ -64,6 +75,7 @@ public:
     // Wires only. `lab`: its name, so that several are there at once. `filtering`: what kernel_filters_vlans() said.
     Topology(const std::string& lab, const WireVlans& vlans, bool filtering);
     Topology(const std::string& lab, const Routing& routing);
+    Topology(const std::string& lab, const Tunnel& tunnel);
 
     // A port's other end: its namespace, and the ifindex of either device in its own namespace.
     struct End {
@@ -75,6 +87,13 @@ public:
     const lab::Namespace& bridge() const { return network_.space("host"); }
     // Throws std::out_of_range if the topology has none.
     const End& end(Ports kind, Side side) const { return (kind == Ports::wires ? wires_ : containers_).at(side); }
+    // A host with a bridge, and its two devices between which all traffic goes.
+    struct Host {
+        const lab::Namespace& there;
+        std::uint32_t left = 0, right = 0;
+    };
+    std::vector<Host> hosts(Ports kind) const;
+
     const std::optional<WireVlans>& vlans() const { return vlans_; }
     // With VLANs: whether the kernel's own bridge goes by them.
     bool filtering() const { return filtering_; }
@@ -87,17 +106,20 @@ public:
     static std::array<unsigned char, 6> router_mac(Side side) { return mac_of(side, kRouter); }
     static std::uint32_t router_address(Side side) { return address_of(side, kRouter); }
     static constexpr std::uint16_t kRouter = 0xfffe;
+    // Tunnelled: what an outer packet from that side is. Of the left, `from` is the host itself.
+    static TunnelEnds tunnel_ends(Side from, bool summed);
     // Of a container.
     static std::string address(Side side) { return side == Side::left ? "10.66.0.1" : "10.66.0.2"; }
 
 private:
-    void find_ends(Ports ports);
+    void find_ends(Ports ports, bool two_hosts = false);
 
     lab::Network network_;
     std::optional<WireVlans> vlans_;
     bool filtering_ = false;
     std::string uplink_;  // empty: not routed
     std::map<Side, End> wires_, containers_;
+    std::optional<std::array<std::uint32_t, 2>> underlays_;  // of two hosts joined by a tunnel
 };
 
 // Frames from wire to wire: a generator and a sink at either end. Every host of the bench is made known to the
@@ -116,7 +138,8 @@ public:
         std::uint64_t sent = 0;
         std::uint64_t received = 0;  // at the right
         std::uint64_t tagged = 0;    // of those
-        double busy_seconds = 0;     // of the generator's CPU
+        std::uint64_t bytes = 0;
+        double busy_seconds = 0;  // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);
     // What `send` sends at `place`, and `to` gets.

@@ -13,10 +13,23 @@ enum {
 	FLOW_PORT_OFFSET = 34,  /* UDP source port, network order, after Ethernet and an IPv4 head without options */
 	FLOW_PORT_BASE = 1024,  /* of the first flow unless told, host order */
 	TAG_BYTES = 4,          /* a VLAN tag, which all that follows lies behind */
+	OUTER_BYTES = 50,       /* Ethernet, IPv4, UDP and VXLAN before a frame in a tunnel */
+	OUTER_SUM_OFFSET = 40,  /* of the UDP checksum in it */
+	OUTER_PORT_BASE = 32768,
+	OUTER_PORTS = 16384,                        /* source ports, one for each flow while they last */
+	TEMPLATE_SUM_WORD = TEMPLATE_BYTES / 8 - 1, /* whose upper half has the sum, see outer_template */
 };
 
 struct frame_template {
 	__u64 words[TEMPLATE_BYTES / 8];
+};
+
+/* Before every frame in a tunnel. Its UDP checksum, if it has one, is of the frame too: each template has the sum of
+ * all that it is of, but for the source ports. */
+struct outer_template {
+	__u64 words[(OUTER_BYTES + 7) / 8];
+	__u32 present;
+	__u32 summed;
 };
 
 struct sink_count {

@@ -19,6 +19,7 @@ const volatile __u32 template_count = 1;
 const volatile __u32 flow_port_offset = FLOW_PORT_OFFSET;
 const volatile __u32 first_port = FLOW_PORT_BASE;
 const volatile __u32 flow_count = 1; /* UDP source ports, one after another at each round of the templates */
+const volatile struct outer_template outer;
 
 __u64 frames_sent;
 __u64 begun_ns; /* CLOCK_MONOTONIC of the first frame since user space set it to 0 */
@@ -43,14 +44,41 @@ struct {
 	__type(value, struct sink_count);
 } sink_counts SEC(".maps");
 
+/* The headers of the tunnel, with the source port and the checksum of this frame. */
+static __always_inline void write_outer(void *data, const struct frame_template *frame, __u32 index)
+{
+	__be16 port = bpf_htons(OUTER_PORT_BASE + (flow * template_count + index) % OUTER_PORTS);
+	__u64 *to = data;
+	__u32 sum;
+
+#pragma unroll
+	for (int i = 0; i < OUTER_BYTES / 8; i++)
+		to[i] = outer.words[i];
+	*(__u16 *)&to[OUTER_BYTES / 8] = (__u16)outer.words[OUTER_BYTES / 8];
+	*(__be16 *)(data + FLOW_PORT_OFFSET) = port;
+	if (!outer.summed)
+		return;
+	sum = (__u32)(frame->words[TEMPLATE_SUM_WORD] >> 32) + port + (__u16)bpf_htons(first_port + flow);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*(__u16 *)(data + OUTER_SUM_OFFSET) = sum == 0xffff ? 0xffff : ~sum;
+}
+
 SEC("xdp")
 int bench_generate(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	__u32 index = next_template;
 	struct frame_template *from = bpf_map_lookup_elem(&templates, &index);
-	__u64 *to = data;
+	__u64 *to;
 
+	if (from && outer.present) {
+		if (data + OUTER_BYTES > (void *)(long)ctx->data_end)
+			return XDP_ABORTED;
+		write_outer(data, from, index);
+		data += OUTER_BYTES;
+	}
+	to = data;
 	if (!from || data + TEMPLATE_WRITTEN > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 #pragma unroll

@@ -72,6 +72,7 @@ struct VxlanDevice : Interface {
     std::optional<std::string> on;   // the underlay's device
     std::uint16_t port = 4789;
     bool learning = true;
+    bool summed = true;  // outer packets have UDP checksums; said by programs alone
 };
 
 // "NODE:DEVICE"

@@ -24,6 +24,7 @@ void create_vxlan(const VxlanDevice& device) {
         request.put_bytes(device.local.v6 ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL, device.local.bytes());
         request.put(IFLA_VXLAN_PORT, htons(device.port));
         request.put(IFLA_VXLAN_LEARNING, static_cast<std::uint8_t>(device.learning));
+        if (!device.summed) request.put(IFLA_VXLAN_UDP_CSUM, std::uint8_t{0});
         if (device.on) request.put(IFLA_VXLAN_LINK, number(ifindex(*device.on)));
     }
     request.send("VXLAN devices (module vxlan)");

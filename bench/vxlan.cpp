@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/vxlan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "bench/daemon.h"
+#include "bench/talk_figures.h"
+#include "bench/tunnel_traffic.h"
+
+namespace underpass::bench {
+
+namespace {
+
+constexpr std::chrono::milliseconds kWarmUp(300);
+// The first frame of a flow goes by the kernel, and so do those of some 50 ms of each second.
+constexpr double kTunnelled = 0.8;
+
+struct Case {
+    const char* name;
+    Side from;  // right: what comes in is in the tunnel
+    bool summed;
+};
+
+const std::vector<Case>& cases() {
+    static const std::vector<Case> all = {{"vxlan-decap", Side::right, true},
+                                          {"vxlan-decap-unsummed", Side::right, false},
+                                          {"vxlan-encap", Side::left, true},
+                                          {"vxlan-encap-unsummed", Side::left, false}};
+    return all;
+}
+
+struct Talk {
+    const char* name;
+    std::uint32_t flows;
+    void (*add)(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows);
+    double tunnelled;  // share of the frames, at least
+};
+
+void add_tcp_transactions(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows) {
+    add_request_response(Protocol::tcp, ends, options, add, flows);
+}
+
+const std::vector<Talk>& talks() {
+    // What is to be segmented yet, TC leaves to the VXLAN device.
+    static const std::vector<Talk> all = {{"udp-small", 1, add_small_frames, kTunnelled},
+                                          {"udp-small-8", 8, add_small_frames, kTunnelled},
+                                          {"tcp-bulk", 1, add_bulk, 0},
+                                          {"tcp-bulk-8", 8, add_bulk, 0},
+                                          {"tcp-rr", 1, add_tcp_transactions, kTunnelled},
+                                          {"tcp-rr-8", 8, add_tcp_transactions, kTunnelled}};
+    return all;
+}
+
+void require_tunnelled(const Topology& topology, Ports ports, double share, const Add& add) {
+    const FastAndSlow counted = tunnelled_by_daemon(topology, ports);
+    const double tunnelled = static_cast<double>(counted.fast) / static_cast<double>(counted.all());
+    add("in one step", "%", 100.0 * tunnelled);
+    if (!(tunnelled >= share))
+        throw std::runtime_error(fmt::format("only {} of {} frames went into or out of the tunnel in one step ({})",
+                                             counted.fast, counted.all(), fmt::join(counted.slow, ", ")));
+}
+
+// All of them with the tunnel's headers, or none: else a side did something else than it is measured for.
+void require_length(const Traffic::Passed& passed, const Case& each, const std::string& side) {
+    const bool outside = (side == "limit") == (each.from == Side::right);
+    const std::uint64_t wanted = TunnelTraffic::kFrameBytes + (outside ? OUTER_BYTES : 0);
+    if (passed.received == 0 || passed.bytes != wanted * passed.received)
+        throw std::runtime_error(fmt::format("{}, {}: {} frames came out and have {} bytes, but each should have {}",
+                                             each.name, side, passed.received, passed.bytes, wanted));
+}
+
+void run_frames(Runner& runner, const Case& each, const RunOptions& options) {
+    if (!runner.wants(each.name)) return;
+    const Topology topology(fmt::format("ubench-{}", each.name), Tunnel{.summed = each.summed});
+    const Measure one = [&](const std::string& side, const Add& add) {
+        TunnelTraffic traffic(topology, kHosts, each.summed);
+        traffic.learn();
+        traffic.forward(each.from, kWarmUp);
+        const auto passed = traffic.forward(each.from, options.time);
+        require_length(passed, each, side);
+        add("frames", "frames/s", static_cast<double>(passed.received) / passed.seconds);
+        add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
+        if (side == "underpass") require_tunnelled(topology, Ports::wires, kTunnelled, add);
+    };
+    for (const Hook hook : {Hook::xdp, Hook::tc})
+        runner.run({{.topology = topology,
+                     .ports = Ports::wires,
+                     .case_name = each.name,
+                     .sides = kSides,
+                     .measure = one,
+                     .fast_share = 0}},
+                   hook);
+}
+
+void run_talks(Runner& runner, const RunOptions& options) {
+    const auto wanted = [&](const Talk& talk) { return runner.wants(talk.name); };
+    if (!runner.wants(Hook::tc) || std::ranges::none_of(talks(), wanted)) return;
+    const Topology topology("ubench-vxlan", Tunnel{.stacks = true});
+    const Ends ends = {{topology.end(Ports::containers, Side::left).there.fd(), 0},
+                       {topology.end(Ports::containers, Side::right).there.fd(), usable_cpus() - 1},
+                       Topology::address(Side::right)};
+    for (const Talk& talk : talks()) {
+        if (!wanted(talk)) continue;
+        const Measure one = [&](const std::string& side, const Add& add) {
+            talk.add(ends, options, add, talk.flows);
+            if (side == "underpass") require_tunnelled(topology, Ports::containers, talk.tunnelled, add);
+        };
+        runner.run({{.topology = topology,
+                     .ports = Ports::containers,
+                     .case_name = talk.name,
+                     .sides = kSides,
+                     .measure = one,
+                     .fast_share = 0}},
+                   Hook::tc);
+    }
+}
+
+}  // namespace
+
+const std::vector<std::string>& vxlan_cases() {
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> all;
+        for (const Case& each : cases()) all.emplace_back(each.name);
+        for (const Talk& talk : talks()) all.emplace_back(talk.name);
+        return all;
+    }();
+    return names;
+}
+
+Report run_vxlan(const RunOptions& options) {
+    Runner runner("vxlan", options);
+    for (const Case& each : cases()) run_frames(runner, each, options);
+    run_talks(runner, options);
+    Report report = runner.take();
+    report.note(fmt::format(
+        "Frames: {} flows, inner frames of {} bytes, {} more in the tunnel; unsummed: no outer UDP checksum. The limit "
+        "redirects what comes in as it is. UDP and TCP: between containers with all offloads behind two hosts, each of "
+        "which has Underpass, or the limit; TCP in bulk is mostly left to the VXLAN devices.",
+        kHosts, TunnelTraffic::kFrameBytes, OUTER_BYTES));
+    return report;
+}
+
+}  // namespace underpass::bench
