@@ -140,15 +140,17 @@ __noinline int encapsulate(ctx_t *ctx)
 		ip->daddr = flow->out.destination[0];
 		ip->check = ~csum_fold(csum_of_words((const __be32 *)ip, sizeof(*ip) / sizeof(__be32)));
 	}
-	if (ipv6 ? ctx_store_bytes(ctx, 0, eth, ETH_HLEN + sizeof(struct ipv6hdr), false)
-	         : ctx_store_bytes(ctx, 0, eth, ETH_HLEN + sizeof(struct iphdr), false))
+	/* An IPv4 header sums to nothing. */
+	if (ctx_store_bytes(ctx, 0, eth, ETH_HLEN, false) ||
+	    (ipv6 ? ctx_store_bytes(ctx, ETH_HLEN, eth + 1, sizeof(struct ipv6hdr), true)
+	          : ctx_store_bytes(ctx, ETH_HLEN, eth + 1, sizeof(struct iphdr), false)))
 		return -1;
 	header.udp.source = flow->out.source_port;
 	header.udp.dest = flow->out.destination_port;
 	header.udp.len = bpf_htons(udp_len);
 	header.vxlan.flags = bpf_htonl(VXLAN_FLAGS);
 	header.vxlan.vni = flow->outer.vni;
-	if (ctx_store_bytes(ctx, offset, &header, sizeof(header), false))
+	if (ctx_store_bytes(ctx, offset, &header, sizeof(header), true))
 		return -1;
 	room->way.summed = flow->outer.summed;
 	room->way.sum = csum_of_pseudo_header(flow->out.source, flow->out.destination, udp_len);
@@ -177,7 +179,7 @@ __noinline int sum_outer(ctx_t *ctx)
 	check = ~csum_fold(sum + rest + room->way.sum);
 	if (!check)
 		check = 0xffff;
-	return ctx_store_bytes(ctx, offset + offsetof(struct udphdr, check), &check, sizeof(check), false) ? -1 : 0;
+	return ctx_store_bytes(ctx, offset + offsetof(struct udphdr, check), &check, sizeof(check), true) ? -1 : 0;
 }
 
 #endif

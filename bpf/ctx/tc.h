@@ -247,7 +247,8 @@ static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 	if (bpf_skb_load_bytes(ctx, 0, &inner, sizeof(inner)) ||
 	    bpf_skb_adjust_room(ctx, room, BPF_ADJ_ROOM_MAC, flags))
 		return 1;
-	return bpf_skb_store_bytes(ctx, room, &inner, sizeof(inner), 0);
+	/* Zeros were there, which are summed. */
+	return bpf_skb_store_bytes(ctx, room, &inner, sizeof(inner), BPF_F_RECOMPUTE_CSUM);
 }
 
 #else

@@ -84,7 +84,8 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 	struct device *vxlan;
 	enum verdict verdict;
 
-	if (!CTX_TUNNELS || !(pkt->ingress->flags & DEVICE_UNDERLAY) ||
+	/* With a tag that no VLAN device has taken it is for nobody here. */
+	if (!CTX_TUNNELS || !(pkt->ingress->flags & DEVICE_UNDERLAY) || pkt->tagged ||
 	    !same_address(pkt->destination, pkt->ingress->mac))
 		return CONTINUE;
 	room = bpf_map_lookup_elem(&scratch, &zero);

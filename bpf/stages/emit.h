@@ -56,7 +56,7 @@ static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
 	if (!of_device || pkt->reason >= REASON_COUNT)
 		return;
 	of_device->by_reason[pkt->reason].packets += segments;
-	of_device->by_reason[pkt->reason].bytes += frame_len(pkt);
+	of_device->by_reason[pkt->reason].bytes += outer ? pkt->len + pkt->trim : frame_len(pkt);
 	if (pkt->rights && !outer)
 		count_vlan(pkt, segments);
 }

@@ -91,7 +91,8 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->key.kind = FLOW_ENCAP;
 	way->key.ifindex = pkt->egress->ifindex;
 	way->now_ns = pkt->now_ns;
-	way->len = frame_len(pkt) - (pkt->strip ? TAG_LEN : 0);
+	/* A tag that lies beside the bytes does not count as it is. */
+	way->len = frame_len(pkt) - (pkt->strip && !ctx_has_offloaded_tag(ctx) ? TAG_LEN : 0);
 	way->ecn = found & TOS_ECN;
 	way->ipv6 = pkt->egress->flags & DEVICE_OUTER_IPV6;
 	way->overtakes = pkt->overtakes;

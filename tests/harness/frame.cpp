@@ -139,7 +139,7 @@ public:
 
     void operator()(const IPv6& layer) {
         Frame bytes;
-        put32(bytes, static_cast<std::uint32_t>(layer.version) << 28);
+        put32(bytes, std::uint32_t{layer.version} << 28 | std::uint32_t{layer.tos} << 20 | layer.label);
         put16(bytes, layer.payload_length.value_or(size16(rest_.size())));
         put8(bytes, layer.next_header.value_or(rest_.empty() ? kNoNext : next_.protocol));
         put8(bytes, layer.hop_limit);
@@ -184,6 +184,13 @@ public:
         const bool six = network<IPv6>() != nullptr;
         put_in_front(std::move(bytes), {.protocol = six ? kIcmpV6 : kIcmp});
         set16(rest_, 2, layer.checksum.value_or(checksum(six ? pseudo(kIcmpV6) : Frame{}, rest_)));
+    }
+
+    void operator()(const Vxlan& layer) {
+        Frame bytes;
+        put32(bytes, layer.flags);
+        put32(bytes, layer.vni << 8 | layer.reserved);
+        put_in_front(std::move(bytes), {});
     }
 
     void operator()(const Payload& layer) {

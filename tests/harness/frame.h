@@ -66,6 +66,8 @@ struct IPv6 {
     std::string source = "fd00::1";
     std::string destination = "fd00::2";
     std::uint8_t hop_limit = 64;
+    std::uint8_t tos = 0;     // traffic class
+    std::uint32_t label = 0;  // flow label, 20 bits
     std::uint8_t version = 6;
     std::optional<std::uint8_t> next_header = std::nullopt;
     std::optional<std::uint16_t> payload_length = std::nullopt;
@@ -98,6 +100,13 @@ struct ICMP {
     std::optional<std::uint16_t> checksum = std::nullopt;
 };
 
+// Behind UDP; what it carries comes as Ethernet, or as the Bytes of a frame.
+struct Vxlan {
+    std::uint32_t vni = 42;
+    std::uint32_t flags = 0x08000000;  // the first four bytes: the VNI is valid
+    std::uint8_t reserved = 0;         // the last byte
+};
+
 // `size` bytes that count up from `first`.
 struct Payload {
     std::size_t size = 0;
@@ -113,7 +122,7 @@ struct PadTo {
     std::size_t size = 60;
 };
 
-using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, IPv6, UDP, TCP, ICMP, Payload, Bytes, PadTo>;
+using Layer = std::variant<Ethernet, Vlan, Arp, IPv4, IPv6, UDP, TCP, ICMP, Vxlan, Payload, Bytes, PadTo>;
 
 // Layers on their way to a frame. Throws std::invalid_argument for an address that is none.
 class Stack {

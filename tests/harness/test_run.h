@@ -19,6 +19,9 @@ struct Ran {
 struct Gso {
     std::uint32_t segments = 0;
     std::uint32_t size = 0;
+    // A device has summed it up (CHECKSUM_COMPLETE), and that sum has to be right behind the program, too: else it
+    // throws std::system_error, EBADMSG. EINVAL: the kernel cannot say (before 6.16).
+    bool complete = false;
 };
 
 // The frame comes in by `ingress`, a device of the calling thread's namespace. Throws std::system_error, EINVAL for a
