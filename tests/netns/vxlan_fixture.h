@@ -74,8 +74,9 @@ public:
     std::string vteps(std::size_t machine) const;
     // Frames that came in by a device of that machine and ended so; 0 if Underpass does not have the device.
     std::uint64_t frames(std::size_t machine, const std::string& device, reason how) const;
-    // Of all those frames, at least this part ended so.
-    void expect_part(std::size_t machine, const std::string& device, reason how, double part) const;
+    // Frames of that device did end so. How many depends on how long a flow lives, and by TC what stands for several
+    // frames, as most of TCP does, is the VXLAN device's.
+    void expect_some(std::size_t machine, const std::string& device, reason how) const;
 
 private:
     VxlanPlan plan_;
