@@ -261,10 +261,9 @@ std::uint64_t VxlanNet::frames(std::size_t machine, const std::string& device, r
 }
 
 void VxlanNet::expect_some(std::size_t machine, const std::string& device, reason how) const {
-    constexpr std::uint64_t kSome = 20;
     const std::uint64_t some = frames(machine, device, how), all = frames(machine, device, REASON_COUNT);
     fmt::print("{} of {} frames at {} of machine {} ended as {}\n", some, all, device, machine, static_cast<int>(how));
-    EXPECT_GE(some, kSome) << device << " of machine " << machine;
+    EXPECT_GT(some, 0U) << device << " of machine " << machine;
 }
 
 void shell_in(const lab::Namespace& where, const std::string& commands) {
