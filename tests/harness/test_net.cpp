@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "harness/test_net.h"
 
+#include <fcntl.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <sstream>
 #include <stdexcept>
 
 #include "harness/process.h"
 #include "lab/ethtool.h"
+#include "loader/error.h"
+#include "loader/fd.h"
 
 namespace underpass::test {
 
@@ -25,6 +32,72 @@ std::string hash(const std::string& text) {
     std::array<char, 9> hex{};
     std::snprintf(hex.data(), hex.size(), "%08x", value);
     return hex.data();
+}
+
+void remove_leftover(const std::string& name) {
+    if (::access(("/run/netns/" + name).c_str(), F_OK) != 0) return;
+    try {
+        clear_out(lab::Namespace::open(name));
+    } catch (const std::system_error&) {
+        // The file of a namespace that was never mounted: the name alone has to go.
+    }
+    lab::Namespace::remove(name);
+}
+
+// In a process of its own: reads names, a line each, until all that could write more are gone; then none may be left.
+[[noreturn]] void sweep(int names) {
+    std::string text;
+    std::array<char, 4096> part{};
+    for (ssize_t length = 0; (length = ::read(names, part.data(), part.size())) > 0;)
+        text.append(part.data(), static_cast<std::size_t>(length));
+    std::istringstream lines(text);
+    for (std::string name; std::getline(lines, name);) {
+        try {
+            remove_leftover(name);
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "%s stays: %s\n", name.c_str(), error.what());
+        }
+    }
+    ::_exit(0);
+}
+
+// The process that sweeps.
+class Sweeper {
+public:
+    Sweeper() {
+        std::array<int, 2> ends{};
+        if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno(errno, "make a pipe");
+        child_ = ::fork();
+        if (child_ < 0) throw_errno(errno, "fork");
+        if (child_ == 0) {
+            ::close(ends[1]);
+            ::setsid();  // what ends the tests from a terminal does not end it
+            sweep(ends[0]);
+        }
+        ::close(ends[0]);
+        names_ = Fd(ends[1]);
+    }
+    Sweeper(const Sweeper&) = delete;
+    Sweeper& operator=(const Sweeper&) = delete;
+    ~Sweeper() {
+        names_ = Fd();
+        ::waitpid(child_, nullptr, 0);
+    }
+
+    void tell(const std::string& name) const {
+        const std::string line = name + "\n";
+        if (::write(names_.get(), line.data(), line.size()) < 0) throw_errno(errno, "write into a pipe");
+    }
+
+private:
+    pid_t child_ = -1;
+    Fd names_;
+};
+
+// Removes the namespace once this process has ended without having done so itself.
+void sweep_if_killed(const std::string& name) {
+    static const Sweeper sweeper;
+    sweeper.tell(name);
 }
 
 }  // namespace
@@ -44,25 +117,19 @@ std::string name_for_this_test(const std::string& part, std::size_t longest) {
     return part.empty() ? name : name + "-" + part;
 }
 
-void Net::remove_leftover(const std::string& name) {
-    if (::access(("/run/netns/" + name).c_str(), F_OK) != 0) return;
-    try {
-        clear_out(lab::Namespace::open(name));
-    } catch (const std::system_error&) {
-        // The file of a namespace that was never mounted: the name alone has to go.
-    }
-    lab::Namespace::remove(name);
-}
-
 const lab::Namespace& Net::make(const std::string& part) {
     const std::string name = name_for_this_test(part, kLongestName);
     remove_leftover(name);
+    sweep_if_killed(name);
     return namespaces_.emplace_back(lab::Namespace::create(name));
 }
 
 const lab::Network& Net::build(lab::Spec spec, const std::string& part) {
     spec.name = name_for_this_test(part, kLongestName);
-    for (const lab::Node& node : spec.nodes) remove_leftover(lab::namespace_name(spec.name, node.name));
+    for (const lab::Node& node : spec.nodes) {
+        remove_leftover(lab::namespace_name(spec.name, node.name));
+        sweep_if_killed(lab::namespace_name(spec.name, node.name));
+    }
     lab::Network network = lab::build(spec);
     return labs_.emplace_back(std::move(spec), std::move(network)).second;
 }

@@ -6,9 +6,9 @@
 //       host.run([] { lab::create_bridge("br0"); ... });
 //   }
 //
-// Skips where it is not root. In the end, passed, failed or thrown: processes in its namespaces are killed, what
-// Underpass has pinned and noted for them is removed, and so are they. What an earlier, killed run left is removed
-// before.
+// Skips where it is not root. In the end, passed, failed, thrown or killed: processes in its namespaces are killed, what
+// Underpass has pinned and noted for them is removed, and so are they. (After a kill a process of its own does that,
+// which waits for nothing else.) What is left even so is removed before the next run.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,8 +39,6 @@ public:
     const lab::Network& build(lab::Spec spec, const std::string& part = "");
 
 private:
-    static void remove_leftover(const std::string& name);
-
     std::list<lab::Namespace> namespaces_;
     std::list<std::pair<lab::Spec, lab::Network>> labs_;
 };
