@@ -166,6 +166,20 @@ __noinline int witness_encap(ctx_t *ctx)
 	return true;
 }
 
+/* The kernel has learned by now that the source is there. Where the packet came in by a device that has no program of
+ * ours, this is the first that we see of it. */
+static __always_inline void watch_vtep(ctx_t *ctx, const struct flow_key *key)
+{
+	struct ethhdr eth;
+	struct vtep *vtep;
+
+	if (!load_bytes(ctx, 0, &eth, sizeof(eth)))
+		return;
+	vtep = vtep_find(key->ifindex, eth.h_source);
+	if (vtep && !vtep->fixed && !same_words(vtep->address, key->source))
+		vtep->distrusted = true;
+}
+
 /* What has come out of a VXLAN device, with `ipv6` outer headers, at its ingress. The headers that were before it say
  * of which outer flow it was. */
 __noinline int witness_decap(ctx_t *ctx, __u32 ifindex, __u32 ipv6)
@@ -207,6 +221,10 @@ __noinline int witness_decap(ctx_t *ctx, __u32 ifindex, __u32 ipv6)
 		return 0;
 	key.source_port = header.udp.source;
 	key.destination_port = header.udp.dest;
+	/* Else it came another way, and what lies there is another packet's. */
+	if (header.vxlan.flags != bpf_htonl(VXLAN_FLAGS))
+		return 0;
+	watch_vtep(ctx, &key);
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (flow && flow->generation == now->generation)
 		__sync_fetch_and_add(&flow->answered, 1);

@@ -54,15 +54,24 @@ static __always_inline enum verdict known_tunnel(struct packet *pkt, const struc
 
 	if (!now)
 		return pass(pkt, REASON_STALE);
-	if (!flow || flow->generation != now->generation || flow->egress != underlay ||
-	    pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS) {
-		if (!CTX_LAST_HOOK || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS)
+	/* What comes in by another device proves nothing by what came in by this one and is still on its way. */
+	if (flow && flow->egress != underlay) {
+		if (CTX_LAST_HOOK) {
+			flow->generation = now->generation - 1;
+			flow->asked_ns = pkt->now_ns;
+			flow->egress = underlay;
+		}
+		return pass(pkt, REASON_FLOW_ASKED);
+	}
+	if (!flow || flow->generation != now->generation || pkt->now_ns - flow->asked_ns >= FLOW_PULSE_NS) {
+		if (!CTX_LAST_HOOK || pkt->now_ns - now->changed_ns < FLOW_SETTLE_NS ||
+		    (flow && pkt->now_ns - flow->asked_ns < FLOW_SETTLE_NS))
 			return pass(pkt, REASON_FLOW_ASKED);
 		if (!flow)
 			flow = flow_begin(key, pkt->now_ns);
 		if (flow) {
-			flow_ask(flow, pkt->now_ns, now->generation, 1);
 			flow->egress = underlay;
+			flow_ask(flow, pkt->now_ns, now->generation, 1);
 		}
 		return pass(pkt, REASON_FLOW_ASKED);
 	}

@@ -2,13 +2,13 @@
 /* encap: does the frame leave by a VXLAN device, and was the kernel seen to put such frames into the tunnel? Then with
  * which outer headers, and by which device?
  *
- * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->tunnel, pkt->encap, and pkt->egress of the
+ * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->encap and the scratch, and pkt->egress of the
  * device that the outer packet leaves by. The first frame of an inner flow, and one a second, go through the VXLAN
  * device; a program at the egress of the devices below sees the packet that it becomes, and writes its headers down
- * (see witness_encap). So the source port is the kernel's own, which
- * keeps a flow on one path whoever encapsulates; what rules and policy make of the packet is in it; and no frame is
- * longer than one that the kernel was seen to send. Behind which VTEP a destination is, the mirror knows at once; that
- * a route to a VTEP, or a neighbour, has changed, the daemon tells by a new generation.
+ * (see witness_encap). So the source port is the kernel's own, which keeps a flow on one path whoever encapsulates;
+ * what rules and policy make of the packet is in it; and no frame is longer than one that the kernel was seen to send.
+ * Behind which VTEP a destination is, the mirror knows at once; that a route to a VTEP, or a neighbour, has changed,
+ * the daemon tells by a new generation.
  *
  * TC leaves what it does not encapsulate to the VXLAN device, straight; XDP passes it. Mirrors vxlan_xmit_one and
  * skb_tunnel_check_pmtu. */
