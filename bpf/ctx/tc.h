@@ -31,9 +31,7 @@ enum { CTX_TUNNELS = false };
 #endif
 
 enum {
-	/* BPF_F_ADJ_ROOM_DECAP_L3_*, 6.3; a kernel without refuses them. */
-	ADJ_ROOM_DECAP_L3_IPV4 = 1 << 7,
-	ADJ_ROOM_DECAP_L3_IPV6 = 1 << 8,
+	IP_HEADERS_DIFFER = 20, /* bytes by which IPv6's is longer */
 	CTX_LAST_HOOK = true,
 	CTX_FLOW_MARK = 0xf10e,  /* skb->tc_index of a frame that tells the witness nothing */
 	TOS_PRIORITIES = 0x4620, /* ip_tos2prio: four bits for each of the upper two TOS bits that count */
@@ -164,7 +162,6 @@ static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
 	return bpf_skb_change_tail(ctx, len, 0);
 }
 
-/* The bridge does not take the host's own frames that were looped back. */
 #ifdef WITH_CONNTRACK
 
 /* Whether frames can be taken out of, or put into, a tunnel here. What stands for several is the VXLAN device's: the
@@ -215,24 +212,26 @@ static __always_inline __u32 ctx_unfinished_sum(ctx_t *ctx, __u32 offset, __u32 
 }
 
 /* The inner frame, from pkt->base on, becomes the frame. 0: done; 1: nothing is changed; less: half is done. The helper
- * takes away what lies between the Ethernet header and the IP header, so the inner Ethernet header is set anew. */
+ * takes away what lies between the Ethernet header and the IP header, so the inner Ethernet header is set anew. It keeps
+ * the kind of IP; another helper changes that, and makes room for a longer header, or takes it away. (Flags for this the
+ * first one has since 6.3.) */
 static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
 {
+	__s32 room = pkt->base;
 	struct ethhdr inner;
-	__u64 flags = 0;
+	bool changes;
 
-	if (bpf_skb_load_bytes(ctx, pkt->base, &inner, sizeof(inner)))
+	if (bpf_skb_load_bytes(ctx, pkt->base, &inner, sizeof(inner)) ||
+	    (inner.h_proto != bpf_htons(ETH_P_IP) && inner.h_proto != bpf_htons(ETH_P_IPV6)))
 		return 1;
-	if (inner.h_proto != ctx->protocol) {
-		if (inner.h_proto == bpf_htons(ETH_P_IP))
-			flags = ADJ_ROOM_DECAP_L3_IPV4;
-		else if (inner.h_proto == bpf_htons(ETH_P_IPV6))
-			flags = ADJ_ROOM_DECAP_L3_IPV6;
-		else
+	changes = inner.h_proto != ctx->protocol;
+	if (changes) {
+		if (bpf_skb_change_proto(ctx, inner.h_proto, 0))
 			return 1;
+		room += inner.h_proto == bpf_htons(ETH_P_IPV6) ? IP_HEADERS_DIFFER : -IP_HEADERS_DIFFER;
 	}
-	if (bpf_skb_adjust_room(ctx, -(__s32)pkt->base, BPF_ADJ_ROOM_MAC, flags))
-		return 1;
+	if (bpf_skb_adjust_room(ctx, -room, BPF_ADJ_ROOM_MAC, 0))
+		return changes ? -1 : 1;
 	return bpf_skb_store_bytes(ctx, 0, &inner, sizeof(inner), 0);
 }
 
@@ -285,6 +284,7 @@ static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 
 #endif
 
+/* The bridge does not take the host's own frames that were looped back. */
 static __always_inline bool ctx_is_looped(const ctx_t *ctx)
 {
 	return ctx->pkt_type == PACKET_LOOPBACK;

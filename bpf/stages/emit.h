@@ -73,10 +73,11 @@ static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt, str
 }
 
 /* What passes without its flow having been told of it (trimmed by br_netfilter, a pulse of its source) is no answer to
- * what was asked. */
+ * what was asked. A bridge, or a VLAN device on it, sees again what its port has spoken of. */
 static __always_inline void tell_witness(ctx_t *ctx, const struct packet *pkt)
 {
-	if (pkt->ingress && (pkt->ingress->flags & (DEVICE_ROUTED | DEVICE_RULED)))
+	if (pkt->ingress && (pkt->ingress->flags & (DEVICE_ROUTED | DEVICE_RULED)) &&
+	    !(pkt->ingress->flags & DEVICE_BRIDGE))
 		ctx_show_to_witness(ctx, pkt->flow || pkt->reason == REASON_FLOW_ASKED);
 }
 
