@@ -199,8 +199,9 @@ TEST_P(VxlanMoveTest, AnAddressMovesByAFrame) {
         fmt::print("{}: {} sent, {} lost, {} to the old place, {} at the new one\n", name, moved.sent, moved.lost,
                    moved.wrong, moved.there);
     EXPECT_GT(kernel.there, kernel.sent / 4);
-    // By the kernel alone, too, one may be lost in one run and none in the next, and some be late.
-    EXPECT_LE(now.lost, kernel.lost + 2);
+    // By the kernel alone, too, one may be lost in one run and none in the next, and some be late; where everything is
+    // emulated the processor may be away for ten of them at each move.
+    EXPECT_LE(now.lost, kernel.lost + (is_emulated() ? 60 : 2));
     EXPECT_LE(now.wrong, kernel.wrong + 20);
     EXPECT_GT(now.there, now.sent / 4);
     net.expect_some(1, "c1", REASON_ENCAPSULATED);
