@@ -11,8 +11,8 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
-/* Copies `len` bytes (known at compile time) from `offset` on, which is less than 256. False if the frame does not have
- * them. */
+/* Copies `len` bytes (known at compile time) from `offset` on, which is less than 256, to where words may be. False if
+ * the frame does not have them. */
 static __always_inline bool load_bytes(ctx_t *ctx, __u32 offset, void *to, __u32 len)
 {
 	__u64 bounded = offset;
@@ -25,7 +25,7 @@ static __always_inline bool load_bytes(ctx_t *ctx, __u32 offset, void *to, __u32
 
 	if (from + len > ctx_data_end(ctx))
 		return !ctx_load_bytes(ctx, offset, to, len);
-	__builtin_memcpy(to, from, len);
+	copy_bytes(to, from, len);
 	return true;
 }
 

@@ -8,17 +8,30 @@
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
 
-/* True if the header of `len` bytes (even, known at compile time) sums to all ones, its checksum field included. */
+#include "bpf/words.h"
+
+static __always_inline __u16 csum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static __always_inline __u64 csum_of_words(const any_u32 *words, __u32 count)
+{
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i < count; i++)
+		sum += words[i];
+	return sum;
+}
+
+/* True if the header of `len` bytes (a multiple of 4, known at compile time) sums to all ones, its checksum field
+ * included. */
 static __always_inline bool csum_is_valid(const void *header, __u32 len)
 {
-	const __u16 *word = header;
-	__u32 sum = 0;
-
-	for (__u32 i = 0; i < len / 2; i++)
-		sum += word[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return csum_fold(csum_of_words(header, len / sizeof(any_u32))) == 0xffff;
 }
 
 /* The checksum field of an IPv4 header after its TTL was lowered by one, from what it is. Mirrors ip_decrease_ttl. */
@@ -39,23 +52,6 @@ static __always_inline __u16 csum_of_changed(__u16 check, __u32 from, __u32 to)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
-}
-
-static __always_inline __u16 csum_fold(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
-
-static __always_inline __u64 csum_of_words(const __be32 *words, __u32 count)
-{
-	__u64 sum = 0;
-
-	for (__u32 i = 0; i < count; i++)
-		sum += words[i];
-	return sum;
 }
 
 /* Of the pseudo header of a UDP packet of `len` bytes with its header, not folded. IPv4 addresses are in the first

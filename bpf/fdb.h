@@ -11,7 +11,7 @@ static __always_inline struct fdb_entry *fdb_lookup(const struct packet *pkt, __
 {
 	struct fdb_key key = {.bridge = pkt->bridge, .vid = vid};
 
-	__builtin_memcpy(key.mac, mac, ETH_ADDR_LEN);
+	copy_address(key.mac, mac);
 	return bpf_map_lookup_elem(&fdb, &key);
 }
 

@@ -12,6 +12,7 @@
 #include "maps/device.h"
 #include "maps/fdb.h"
 #include "maps/flow.h"
+#include "maps/memo.h"
 #include "maps/tunnel.h"
 #include "maps/vlan.h"
 
@@ -123,6 +124,14 @@ struct {
 	__type(key, struct fdb_key);
 	__type(value, struct vtep);
 } vteps SEC(".maps");
+
+/* A hash of the addresses -> what the FDB said of them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MEMOS_SIZE);
+	__type(key, __u32);
+	__type(value, struct memo);
+} memos SEC(".maps");
 
 enum { SCRATCH_LEN = 512 }; /* as much as bpf_csum_diff takes on every kernel */
 

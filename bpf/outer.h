@@ -109,8 +109,8 @@ __noinline int encapsulate(ctx_t *ctx)
 	result = ctx_make_room(ctx, ipv6);
 	if (result)
 		return result;
-	__builtin_memcpy(eth->h_dest, flow->destination, ETH_ADDR_LEN);
-	__builtin_memcpy(eth->h_source, flow->source, ETH_ADDR_LEN);
+	copy_address(eth->h_dest, flow->destination);
+	copy_address(eth->h_source, flow->source);
 	/* Inner CE is ECT(0) outside (INET_ECN_encapsulate). */
 	ecn = flow->outer.tos | (ecn == TOS_ECN ? TOS_ECT_0 : ecn);
 	if (ipv6) {

@@ -9,11 +9,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stddef.h>
 
+#include "bpf/words.h"
 #include "maps/device.h"
 #include "maps/fdb.h"
 #include "maps/flow.h"
+#include "maps/memo.h"
 #include "maps/reason.h"
 
 /* Longer than a softirq keeps what it has queued. */
@@ -31,7 +32,8 @@ enum verdict {
 
 struct packet {
 	struct device *ingress;
-	struct fdb_entry *from; /* the source's */
+	struct fdb_entry *from; /* the source's, as long as it is not remembered */
+	struct memo *memo;      /* where what the FDB says of the frame is, or may be, remembered */
 	struct device *egress;
 	struct flow *flow;   /* of a frame that is routed, or that rules see, and that the kernel was asked about */
 	struct flow *tunnel; /* FLOW_DECAP of the tunnel that it came through */
@@ -39,6 +41,9 @@ struct packet {
 	__u64 now_ns; /* CLOCK_MONOTONIC_COARSE */
 	__u32 ingress_slot;
 	__u32 egress_slot;
+	__u32 fdb_generation; /* from before the FDB was asked */
+	bool remembered;      /* ... and it needs not be: pkt->memo says it */
+	__u8 reserved[3];
 	__u8 destination[ETH_ADDR_LEN];
 	__u8 source[ETH_ADDR_LEN];
 	enum reason reason;
@@ -89,11 +94,6 @@ static __always_inline void packet_forget(struct packet *pkt, __u64 nothing)
 static __always_inline __u32 frame_len(const struct packet *pkt)
 {
 	return pkt->len - pkt->base;
-}
-
-static __always_inline bool same_address(const __u8 *a, const __u8 *b)
-{
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5]));
 }
 
 static __always_inline enum verdict pass(struct packet *pkt, enum reason reason)

@@ -73,7 +73,7 @@ static __always_inline enum verdict transport(ctx_t *ctx, struct packet *pkt, co
 
 	offset += key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if (key->protocol == IPPROTO_UDP) {
-		struct udphdr udp;
+		struct udphdr udp ALIGNED;
 
 		if (offset + sizeof(udp) > pkt->len || !load_bytes(ctx, offset, &udp, sizeof(udp)) ||
 		    bpf_ntohs(udp.len) < sizeof(udp) || offset + bpf_ntohs(udp.len) > pkt->len ||

@@ -48,7 +48,7 @@ static __always_inline struct vtep *vtep_find(__u32 ifindex, const __u8 *mac)
 {
 	struct fdb_key key = {.bridge = ifindex};
 
-	__builtin_memcpy(key.mac, mac, ETH_ADDR_LEN);
+	copy_address(key.mac, mac);
 	return bpf_map_lookup_elem(&vteps, &key);
 }
 

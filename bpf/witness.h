@@ -54,7 +54,7 @@ static __always_inline bool was_seen(const ctx_t *ctx)
 /* Of a frame that begins at `base`, without a tag. */
 static __always_inline bool flow_of_inner(ctx_t *ctx, __u32 base, struct flow_key *key)
 {
-	struct ethhdr eth;
+	struct ethhdr eth ALIGNED;
 
 	return load_bytes(ctx, base, &eth, sizeof(eth)) && flow_of_packet(ctx, key, base + ETH_HLEN, eth.h_proto);
 }
@@ -128,7 +128,7 @@ __noinline int witness_encap(ctx_t *ctx)
 	struct device *vxlan;
 	const struct control *now;
 	struct flow *flow;
-	struct ethhdr eth;
+	struct ethhdr eth ALIGNED;
 	__u32 zero = 0, slot, len;
 	bool ipv6;
 
@@ -156,8 +156,8 @@ __noinline int witness_encap(ctx_t *ctx)
 		flow->mtu = 0;
 		flow->out = ends;
 		flow->outer = outer;
-		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
-		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
+		copy_address(flow->destination, eth.h_dest);
+		copy_address(flow->source, eth.h_source);
 	}
 	len = inner_len(ctx, &key, ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4);
 	if (len > flow->mtu)
@@ -170,7 +170,7 @@ __noinline int witness_encap(ctx_t *ctx)
  * ours, this is the first that we see of it. */
 static __always_inline void watch_vtep(ctx_t *ctx, const struct flow_key *key)
 {
-	struct ethhdr eth;
+	struct ethhdr eth ALIGNED;
 	struct vtep *vtep;
 
 	if (!load_bytes(ctx, 0, &eth, sizeof(eth)))
@@ -244,7 +244,7 @@ __noinline int witness(ctx_t *ctx)
 	bool answered = true;
 	__u64 connection = 0;
 	struct flow *flow;
-	struct ethhdr eth;
+	struct ethhdr eth ALIGNED;
 
 	if (!now || was_seen(ctx) || !flow_of_packet(ctx, &key, ETH_HLEN, ctx->protocol) ||
 	    !load_bytes(ctx, 0, &eth, sizeof(eth)))
@@ -279,8 +279,8 @@ __noinline int witness(ctx_t *ctx)
 		}
 		flow->egress = ctx->ifindex;
 		flow->out = out;
-		__builtin_memcpy(flow->destination, eth.h_dest, ETH_ADDR_LEN);
-		__builtin_memcpy(flow->source, eth.h_source, ETH_ADDR_LEN);
+		copy_address(flow->destination, eth.h_dest);
+		copy_address(flow->source, eth.h_source);
 	}
 	flow->connection = connection;
 	__sync_fetch_and_add(&flow->answered, 1);

@@ -111,6 +111,10 @@ void Heartbeat::tell_change() {
     __atomic_add_fetch(&control_->generation, 1, __ATOMIC_RELEASE);
 }
 
+void Heartbeat::tell_fdb_change() {
+    __atomic_add_fetch(&control_->fdb_generation, 1, __ATOMIC_SEQ_CST);
+}
+
 bool Heartbeat::set_tracked(std::uint32_t flags) {
     return __atomic_exchange_n(&control_->flags, flags, __ATOMIC_RELEASE) != flags;
 }
@@ -207,7 +211,7 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     if (!tc) throw_load_error(result, PROGRAM_TC, quiet);
     if (!adopted) {
         const control record = {
-            .beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .reserved = 0};
+            .beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .fdb_generation = 1};
         const std::uint32_t zero = 0;
         if (const int code = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); code != 0)
             throw_errno(code, "write the map " MAP_CONTROL);

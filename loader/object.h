@@ -51,6 +51,8 @@ public:
     std::uint64_t age_ns() const;   // since the last beat; UINT64_MAX if there was none
     // What routing depends on has changed: the kernel is asked anew about every flow.
     void tell_change();
+    // Of the FDB or the VTEPs something was taken away, or made another thing: what was remembered of them ends.
+    void tell_fdb_change();
     // Families whose routed packets rules see (enum control_flags). True if it was otherwise.
     bool set_tracked(std::uint32_t flags);
 

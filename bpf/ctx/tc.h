@@ -212,13 +212,13 @@ static __always_inline __u32 ctx_unfinished_sum(ctx_t *ctx, __u32 offset, __u32 
 }
 
 /* The inner frame, from pkt->base on, becomes the frame. 0: done; 1: nothing is changed; less: half is done. The helper
- * takes away what lies between the Ethernet header and the IP header, so the inner Ethernet header is set anew. It keeps
- * the kind of IP; another helper changes that, and makes room for a longer header, or takes it away. (Flags for this the
- * first one has since 6.3.) */
+ * takes away what lies between the Ethernet header and the IP header, so the inner Ethernet header is set anew. It
+ * keeps the kind of IP; another helper changes that, and makes room for a longer header, or takes it away. (Flags for
+ * this the first one has since 6.3.) */
 static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
 {
 	__s32 room = pkt->base;
-	struct ethhdr inner;
+	struct ethhdr inner ALIGNED;
 	bool changes;
 
 	if (bpf_skb_load_bytes(ctx, pkt->base, &inner, sizeof(inner)) ||
@@ -240,7 +240,7 @@ static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 {
 	__u32 room = ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4;
 	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
-	struct ethhdr inner;
+	struct ethhdr inner ALIGNED;
 
 	flags |= ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
 	if (bpf_skb_load_bytes(ctx, 0, &inner, sizeof(inner)) ||

@@ -96,7 +96,7 @@ static __always_inline __u32 ctx_egress_len(const ctx_t *ctx, const struct packe
 /* The addresses before the tag. */
 struct addresses {
 	__u8 bytes[2 * ETH_ADDR_LEN];
-};
+} ALIGNED;
 
 static __always_inline long ctx_strip_tag(ctx_t *ctx)
 {
@@ -135,7 +135,7 @@ static __always_inline long ctx_push_tag(ctx_t *ctx, __be16 protocol, __u16 tci)
 	/* Cannot be: there was more before. */
 	if ((void *)to + TAG_LEN + sizeof(addresses) > ctx_data_end(ctx))
 		return -1;
-	__builtin_memcpy(&addresses, (void *)to + TAG_LEN, sizeof(addresses));
+	copy_bytes(&addresses, (void *)to + TAG_LEN, sizeof(addresses));
 	*to = addresses;
 	return ctx_replace_tag(ctx, protocol, tci);
 }
@@ -157,7 +157,7 @@ static __always_inline long ctx_store_bytes(ctx_t *ctx, __u32 offset, const void
 
 	if (to + len > ctx_data_end(ctx))
 		return bpf_xdp_store_bytes(ctx, offset, (void *)from, len);
-	__builtin_memcpy(to, from, len);
+	copy_bytes(to, from, len);
 	return 0;
 }
 

@@ -8,16 +8,14 @@
 
 #include "bpf/fdb.h"
 #include "bpf/map_defs.h"
+#include "bpf/memo.h"
 #include "bpf/packet.h"
 
-static __always_inline enum verdict bridge(struct packet *pkt)
+/* What the kernel's FDB says: by which port, and how. */
+static __always_inline enum verdict find_port(struct packet *pkt)
 {
-	struct fdb_entry *entry;
+	struct fdb_entry *entry = fdb_lookup(pkt, pkt->out_vid, pkt->destination);
 
-	/* Routed out of a device of its own. */
-	if (!pkt->bridge)
-		return pkt->egress ? CONTINUE : pass(pkt, REASON_EGRESS_NOT_READY);
-	entry = fdb_lookup(pkt, pkt->out_vid, pkt->destination);
 	if (!entry)
 		return pass(pkt, REASON_DESTINATION_UNKNOWN);
 	if (entry->flags & FDB_LOCAL)
@@ -27,6 +25,34 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 	if (!entry->shown_ns && !(entry->flags & FDB_STICKY))
 		return pass(pkt, REASON_DESTINATION_UNCONFIRMED);
 	pkt->egress_slot = entry->slot;
+	pkt->egress_peer = entry->flags & FDB_PEER;
+	return CONTINUE;
+}
+
+static __always_inline enum verdict bridge(struct packet *pkt)
+{
+	enum verdict verdict;
+	struct memo *memo;
+
+	/* Routed out of a device of its own. */
+	if (!pkt->bridge)
+		return pkt->egress ? CONTINUE : pass(pkt, REASON_EGRESS_NOT_READY);
+	/* A routed frame does not have the destination any more that it came with. */
+	memo = pkt->routed ? NULL : pkt->memo;
+	if (memo && pkt->remembered && memo->egress_slot) {
+		pkt->egress_slot = memo->egress_slot;
+		pkt->egress_peer = memo->peer;
+	} else {
+		if (memo && pkt->remembered)
+			memo_begin(memo);
+		verdict = find_port(pkt);
+		if (verdict != CONTINUE)
+			return verdict;
+		if (memo) {
+			memo->egress_slot = pkt->egress_slot;
+			memo->peer = pkt->egress_peer;
+		}
+	}
 	if (pkt->egress_slot == pkt->ingress_slot)
 		return pass(pkt, REASON_SAME_PORT);
 	pkt->egress = bpf_map_lookup_elem(&devices, &pkt->egress_slot);
@@ -43,7 +69,7 @@ static __always_inline enum verdict bridge(struct packet *pkt)
 	/* Rules may see by which port it leaves. */
 	if (pkt->flow && !pkt->routed && pkt->flow->egress != pkt->egress->ifindex)
 		return pass(pkt, REASON_ROUTE_CHANGED);
-	pkt->egress_peer = (entry->flags & FDB_PEER) && !pkt->overtakes;
+	pkt->egress_peer &= !pkt->overtakes;
 	return CONTINUE;
 }
 

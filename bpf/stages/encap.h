@@ -98,7 +98,7 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->overtakes = pkt->overtakes;
 	way->is_able = ctx_can_encap(ctx);
 	way->segments = ctx_segments(ctx);
-	__builtin_memcpy(way->mac, pkt->destination, ETH_ADDR_LEN);
+	copy_address(way->mac, pkt->destination);
 	pkt->reason = way_into_tunnel();
 	return pkt->reason == REASON_FORWARDED;
 }

@@ -46,7 +46,7 @@ static __always_inline bool ipv6_is_plain(ctx_t *ctx, const struct packet *pkt)
  * (nf_bridge_encap_header_len). An inner tag has to be whole for ctx_strip_tag, too. */
 static __always_inline bool ends_in_encapsulation(ctx_t *ctx, const struct packet *pkt)
 {
-	__u8 header[PPPOE_LEN];
+	__u8 header[PPPOE_LEN] ALIGNED;
 
 	if (is_vlan_protocol(pkt->protocol))
 		return !load_bytes(ctx, pkt->network_offset, header, TAG_LEN);

@@ -21,8 +21,8 @@ static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
 	eth = ctx_data(ctx) + base;
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return pass(pkt, REASON_RUNT);
-	__builtin_memcpy(pkt->destination, eth->h_dest, ETH_ADDR_LEN);
-	__builtin_memcpy(pkt->source, eth->h_source, ETH_ADDR_LEN);
+	copy_address(pkt->destination, eth->h_dest);
+	copy_address(pkt->source, eth->h_source);
 	pkt->protocol = eth->h_proto;
 	pkt->network_offset = pkt->base + sizeof(*eth);
 	/* A tag beside the bytes is the outermost. */

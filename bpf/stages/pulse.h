@@ -18,12 +18,16 @@
 static __always_inline enum verdict pulse(struct packet *pkt)
 {
 	struct fdb_entry *from = pkt->from;
-	__u64 age_ns;
+	__u64 shown_ns, age_ns;
 
-	if (!from)
+	if (pkt->remembered && pkt->memo)
+		shown_ns = pkt->memo->shown_ns;
+	else if (from)
+		shown_ns = from->shown_ns;
+	else
 		return CONTINUE;
-	age_ns = pkt->now_ns - from->shown_ns;
-	if (from->shown_ns && age_ns < pkt->ingress->pulse_ns) {
+	age_ns = pkt->now_ns - shown_ns;
+	if (!from || (shown_ns && age_ns < pkt->ingress->pulse_ns)) {
 		pkt->overtakes = age_ns < OVERTAKING_NS;
 		return pkt->overtakes && !is_last_hook(pkt) ? pass(pkt, REASON_PULSE) : CONTINUE;
 	}

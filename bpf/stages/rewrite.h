@@ -96,12 +96,12 @@ static __always_inline enum verdict rewrite_ends(ctx_t *ctx, struct packet *pkt)
 
 static __always_inline enum verdict rewrite_hop(ctx_t *ctx, struct packet *pkt)
 {
-	struct ethhdr eth;
+	struct ethhdr eth ALIGNED;
 	bool ipv4 = pkt->protocol == bpf_htons(ETH_P_IP);
 	__u32 at = pkt->network_offset + (ipv4 ? offsetof(struct iphdr, ttl) : offsetof(struct ipv6hdr, payload_len));
 
-	__builtin_memcpy(eth.h_dest, pkt->destination, ETH_ADDR_LEN);
-	__builtin_memcpy(eth.h_source, pkt->source, ETH_ADDR_LEN);
+	copy_address(eth.h_dest, pkt->destination);
+	copy_address(eth.h_source, pkt->source);
 	if (ctx_store_bytes(ctx, 0, &eth, 2 * ETH_ADDR_LEN, false))
 		return rewrite_failed(pkt);
 	pkt->rewritten = true;

@@ -184,8 +184,8 @@ static __always_inline enum verdict route(ctx_t *ctx, struct packet *pkt)
 		return go_on_bridged(pkt);
 	if (!ctx_fits(ctx, pkt, flow->egress, flow->mtu))
 		return pass(pkt, REASON_TOO_BIG);
-	__builtin_memcpy(pkt->destination, flow->destination, ETH_ADDR_LEN);
-	__builtin_memcpy(pkt->source, flow->source, ETH_ADDR_LEN);
+	copy_address(pkt->destination, flow->destination);
+	copy_address(pkt->source, flow->source);
 	pkt->connection = tracked;
 	pkt->translated = flow->out.flags & FLOW_TRANSLATED;
 	return leave_by(pkt, flow->egress);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* source: the kernel's learning, watched. Is the frame's source address known to be at the port it came in by?
  *
- * In: source address, port, VLAN. Out: pkt->from, the source's entry. It runs for every frame, before anything else may
- * end the frame's way: a host that moves often says so by a broadcast, and a stale daemon must not blind us to it.
+ * In: source address, port, VLAN. Out: pkt->from, the source's entry, or pkt->remembered. It runs for every frame,
+ * before anything else may end the frame's way: a host that moves often says so by a broadcast, and a stale daemon must
+ * not blind us to it.
  *  - known elsewhere: the kernel is about to move it, so nothing follows the old entry from now on;
  *  - distrusted: the kernel has moved it, or is about to move it back; it sees every frame until that is settled;
  *  - unknown: the kernel learns it.
@@ -11,6 +12,7 @@
 #define UNDERPASS_BPF_STAGES_SOURCE_H
 
 #include "bpf/fdb.h"
+#include "bpf/memo.h"
 #include "bpf/packet.h"
 #include "maps/vlan.h"
 
@@ -30,6 +32,21 @@ static __always_inline bool is_learned(const struct packet *pkt)
 	return (pkt->rights & (VLAN_LEARNS | VLAN_UPPER)) == VLAN_LEARNS;
 }
 
+static __always_inline bool is_remembered(struct packet *pkt)
+{
+	__u32 zero = 0;
+	const struct control *now = bpf_map_lookup_elem(&control, &zero);
+
+	pkt->memo = now ? memo_at(pkt) : NULL;
+	if (!pkt->memo)
+		return false;
+	pkt->fdb_generation = *(const volatile __u32 *)&now->fdb_generation;
+	pkt->remembered = memo_is_of(pkt->memo, pkt);
+	if (!pkt->remembered)
+		memo_begin(pkt->memo);
+	return pkt->remembered;
+}
+
 static __always_inline enum verdict source(struct packet *pkt)
 {
 	struct fdb_entry *entry;
@@ -41,18 +58,24 @@ static __always_inline enum verdict source(struct packet *pkt)
 		return CONTINUE;
 	if ((pkt->ingress->flags & DEVICE_VLAN_AWARE) && !pkt->rights)
 		return pass(pkt, REASON_NOT_A_MEMBER);
+	if (is_remembered(pkt))
+		return CONTINUE;
 	entry = fdb_lookup(pkt, pkt->vid, pkt->source);
 	if (!entry)
 		return pass(pkt, REASON_SOURCE_UNKNOWN);
 	if (entry->slot != pkt->ingress_slot || (entry->flags & FDB_LOCAL)) {
 		/* Where nothing is learned nothing moves, and neither do frames with an address that never moves. */
-		if (is_learned(pkt) && !(entry->flags & (FDB_LOCAL | FDB_STICKY)))
+		if (is_learned(pkt) && !(entry->flags & (FDB_LOCAL | FDB_STICKY)) && !entry->distrusted) {
 			entry->distrusted = true;
+			memos_forget();
+		}
 		return pass(pkt, REASON_SOURCE_MOVED);
 	}
 	if (entry->distrusted)
 		return pass(pkt, REASON_SOURCE_MOVED);
 	pkt->from = entry;
+	if (pkt->memo)
+		memo_set(pkt->memo, pkt, entry->shown_ns);
 	return CONTINUE;
 }
 

@@ -135,7 +135,9 @@ void LoadedPrograms::beat(Beat beat) {
     if (beat == Beat::never) programs_.heartbeat.distrust();
     if (beat == Beat::fresh || beat == Beat::never) return;
     const std::uint64_t when = beat == Beat::ahead ? now_ns() + kSecond / 100 : now_ns() - HEARTBEAT_TIMEOUT_NS - 1;
-    const control record = {.beat_ns = when, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0};
+    static std::uint32_t generation = 1000;
+    const control record = {
+        .beat_ns = when, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .fdb_generation = generation++};
     const std::uint32_t zero = 0;
     if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(xdp_.get(), MAP_CONTROL), &zero, &record, BPF_ANY) != 0)
         throw_errno(errno, "write the heartbeat");
@@ -173,6 +175,7 @@ void LoadedPrograms::set_fdb(const World& world) {
                                                   .distrusted = known.distrusted,
                                                   .reserved = {},
                                                   .shown_ns = shown_ns(known.shown, now)}));
+    programs_.heartbeat.tell_fdb_change();
 }
 
 void LoadedPrograms::clear_counters() {

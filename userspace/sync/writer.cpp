@@ -19,11 +19,17 @@ Operations Writer::apply(const Operations& operations) {
 }
 
 std::error_code Writer::apply(const EraseFdb& operation) {
-    return programs_.fdb.erase(operation.key);
+    return forgotten(programs_.fdb.erase(operation.key));
 }
 
 std::error_code Writer::apply(const WriteFdb& operation) {
-    return programs_.fdb.update(operation.key, operation.entry);
+    return forgotten(programs_.fdb.update(operation.key, operation.entry));
+}
+
+// After the FDB or the VTEPs were changed: what the programs remembered of them ends.
+std::error_code Writer::forgotten(std::error_code code) {
+    programs_.heartbeat.tell_fdb_change();
+    return code;
 }
 
 // The slot's counters by VLAN, unless the device stays a port of a VLAN-aware bridge.
@@ -80,11 +86,11 @@ std::error_code Writer::apply(const EraseTunnel& operation) {
 }
 
 std::error_code Writer::apply(const WriteVtep& operation) {
-    return programs_.vteps.update(operation.key, operation.entry);
+    return forgotten(programs_.vteps.update(operation.key, operation.entry));
 }
 
 std::error_code Writer::apply(const EraseVtep& operation) {
-    return programs_.vteps.erase(operation.key);
+    return forgotten(programs_.vteps.erase(operation.key));
 }
 
 }  // namespace underpass

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The writer: operations become map updates. A failed one is counted and given back; it never ends the loop.
+// The writer: operations become map updates, and what the programs remembered of what was there before ends. A failed one is counted and given back; it never ends the loop.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace underpass {
 
 class Writer {
 public:
-    explicit Writer(const Programs& programs) : programs_(programs) {}
+    explicit Writer(Programs& programs) : programs_(programs) {}
 
     // In the given order. Returns those that failed.
     Operations apply(const Operations& operations);
@@ -36,9 +36,10 @@ private:
     std::error_code apply(const WriteVtep& operation);
     std::error_code apply(const EraseVtep& operation);
 
+    std::error_code forgotten(std::error_code code);
     std::error_code forget_vlans(std::uint32_t slot, std::uint32_t flags);
 
-    const Programs& programs_;
+    Programs& programs_;
     std::uint64_t written_ = 0;
     std::uint64_t failures_ = 0;
     std::string last_failure_;
