@@ -147,11 +147,11 @@ struct scratch {
 		__u32 overtakes;
 		__u32 is_able;  /* the hook can do it */
 		__u32 segments; /* that it stands for: the device may cut it before it is seen again */
-		__u32 egress;   /* found: the device below */
 		__u32 summed;
+		__u32 reserved;
 		__u64 sum;              /* of the outer pseudo header, if there is to be a checksum */
 		__u8 mac[ETH_ADDR_LEN]; /* where it goes */
-		__u8 reserved[2];
+		__u8 padding[2];
 	} way;
 	struct outer_packet {
 		struct flow_key key;

@@ -48,7 +48,7 @@ static __always_inline void memo_set(struct memo *memo, const struct packet *pkt
 	memo->shown_ns = shown_ns;
 }
 
-/* What has just been taken from the FDB, or the VTEPs, is remembered nowhere any more. */
+/* What has just been taken from the FDB is remembered nowhere any more. */
 static __always_inline void memos_forget(void)
 {
 	__u32 zero = 0;

@@ -84,22 +84,18 @@ __noinline int inner_is_plain(ctx_t *ctx, __u32 offset, __u32 protocol, __u32 ou
 	return !outer_ecn || outer_ecn == ecn;
 }
 
-/* Puts outer headers before the frame, as the scratch says. Mirrors udp_tunnel_xmit_skb, udp_tunnel6_xmit_skb and
- * vxlan_build_skb. Results as of translate. A global function, see flow_of_packet. */
-__noinline int encapsulate(ctx_t *ctx)
+/* Puts outer headers before the frame, as its flow and the scratch say. Mirrors udp_tunnel_xmit_skb,
+ * udp_tunnel6_xmit_skb and vxlan_build_skb. Results as of translate. A global function, see flow_of_packet. */
+__noinline int encapsulate(ctx_t *ctx, struct flow *flow)
 {
 	struct tunnel_header header = {};
 	__u32 zero = 0, offset, udp_len, ecn;
-	struct flow *flow;
 	bool ipv6;
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
 	struct ethhdr *eth;
 	long result;
 
-	if (!room)
-		return 1;
-	flow = bpf_map_lookup_elem(&flows, &room->way.key);
-	if (!flow)
+	if (!room || !flow)
 		return 1;
 	ipv6 = room->way.ipv6;
 	offset = ETH_HLEN + (ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));

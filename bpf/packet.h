@@ -35,8 +35,9 @@ struct packet {
 	struct fdb_entry *from; /* the source's, as long as it is not remembered */
 	struct memo *memo;      /* where what the FDB says of the frame is, or may be, remembered */
 	struct device *egress;
-	struct flow *flow;   /* of a frame that is routed, or that rules see, and that the kernel was asked about */
-	struct flow *tunnel; /* FLOW_DECAP of the tunnel that it came through */
+	struct flow *flow;     /* of a frame that is routed, or that rules see, and that the kernel was asked about */
+	struct flow *tunnel;   /* FLOW_DECAP of the tunnel that it came through */
+	struct flow *outgoing; /* FLOW_ENCAP of the tunnel that it is to be put into */
 
 	__u64 now_ns; /* CLOCK_MONOTONIC_COARSE */
 	__u32 ingress_slot;
@@ -75,7 +76,7 @@ struct packet {
 	bool routed;      /* for the router; where it leaves, the MACs above are the next hop's and the router's */
 	bool connection;  /* ... one that conntrack has */
 	bool translated;  /* ... with the addresses and ports of flow->out */
-	bool encap;       /* to be put into the tunnel that the scratch says */
+	bool encap;       /* to be put into a tunnel as pkt->outgoing and the scratch say */
 	bool overtakes;   /* a frame of this source may still be on the kernel's way: stay behind it */
 } __attribute__((aligned(8)));
 

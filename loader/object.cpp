@@ -115,6 +115,10 @@ void Heartbeat::tell_fdb_change() {
     __atomic_add_fetch(&control_->fdb_generation, 1, __ATOMIC_SEQ_CST);
 }
 
+std::uint32_t Heartbeat::fdb_generation() const {
+    return __atomic_load_n(&control_->fdb_generation, __ATOMIC_ACQUIRE);
+}
+
 bool Heartbeat::set_tracked(std::uint32_t flags) {
     return __atomic_exchange_n(&control_->flags, flags, __ATOMIC_RELEASE) != flags;
 }

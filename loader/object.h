@@ -51,8 +51,9 @@ public:
     std::uint64_t age_ns() const;   // since the last beat; UINT64_MAX if there was none
     // What routing depends on has changed: the kernel is asked anew about every flow.
     void tell_change();
-    // Of the FDB or the VTEPs something was taken away, or made another thing: what was remembered of them ends.
+    // Of the FDB something was taken away, or made another thing: what was remembered of it ends.
     void tell_fdb_change();
+    std::uint32_t fdb_generation() const;
     // Families whose routed packets rules see (enum control_flags). True if it was otherwise.
     bool set_tracked(std::uint32_t flags);
 

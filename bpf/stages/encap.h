@@ -2,13 +2,13 @@
 /* encap: does the frame leave by a VXLAN device, and was the kernel seen to put such frames into the tunnel? Then with
  * which outer headers, and by which device?
  *
- * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->encap and the scratch, and pkt->egress of the
- * device that the outer packet leaves by. The first frame of an inner flow, and one a second, go through the VXLAN
- * device; a program at the egress of the devices below sees the packet that it becomes, and writes its headers down
- * (see witness_encap). So the source port is the kernel's own, which keeps a flow on one path whoever encapsulates;
- * what rules and policy make of the packet is in it; and no frame is longer than one that the kernel was seen to send.
- * Behind which VTEP a destination is, the mirror knows at once; that a route to a VTEP, or a neighbour, has changed,
- * the daemon tells by a new generation.
+ * In: pkt->egress, the addresses that the frame leaves with. Out: pkt->encap, pkt->outgoing, the scratch, and
+ * pkt->egress of the device that the outer packet leaves by. The first frame of an inner flow, and one a second, go
+ * through the VXLAN device; a program at the egress of the devices below sees the packet that it becomes, and writes
+ * its headers down (see witness_encap). So the source port is the kernel's own, which keeps a flow on one path whoever
+ * encapsulates; what rules and policy make of the packet is in it; and no frame is longer than one that the kernel was
+ * seen to send. Behind which VTEP a destination is, the mirror knows at once; that a route to a VTEP, or a neighbour,
+ * has changed, the daemon tells by a new generation.
  *
  * TC leaves what it does not encapsulate to the VXLAN device, straight; XDP passes it. Mirrors vxlan_xmit_one and
  * skb_tunnel_check_pmtu. */
@@ -21,16 +21,15 @@
 #include "bpf/packet.h"
 #include "bpf/tunnel.h"
 
-/* How the frame goes into the tunnel, from its flow and what else the scratch says; else the reason why it does not. A
- * global function, see flow_of_packet. (Not all kernels take an argument for the key of a map.) */
-__noinline int way_into_tunnel(void)
+/* REASON_FORWARDED: the frame goes into the tunnel as its flow says; else the reason why it does not. A global
+ * function, see flow_of_packet. (Not all kernels take an argument for the key of a map, so that is in the scratch.) */
+__noinline int way_into_tunnel(struct flow *flow)
 {
 	__u32 zero = 0, reason = REASON_FORWARDED;
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
 	const struct vtep *vtep;
 	struct tunnel_way *way;
-	struct flow *flow;
 
 	if (!room || !now)
 		return REASON_STALE;
@@ -40,7 +39,6 @@ __noinline int way_into_tunnel(void)
 		return REASON_VTEP_UNKNOWN;
 	if (vtep->distrusted)
 		return REASON_VTEP_MOVED;
-	flow = bpf_map_lookup_elem(&flows, &way->key);
 	if (!flow || flow->generation != now->generation || way->now_ns - flow->asked_ns >= FLOW_PULSE_NS) {
 		if (!CTX_LAST_HOOK || way->now_ns - now->changed_ns < FLOW_SETTLE_NS)
 			return REASON_FLOW_ASKED;
@@ -65,15 +63,14 @@ __noinline int way_into_tunnel(void)
 	if (reason != REASON_FORWARDED) {
 		if (CTX_LAST_HOOK)
 			__sync_fetch_and_add(&flow->asked, way->segments);
-		return reason;
 	}
-	way->egress = flow->egress;
-	return REASON_FORWARDED;
+	return reason;
 }
 
 /* False, and the reason: the VXLAN device does it. */
 static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, struct tunnel_way *way)
 {
+	struct flow *flow;
 	int found;
 
 	__builtin_memset(way, 0, sizeof(*way));
@@ -99,8 +96,12 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->is_able = ctx_can_encap(ctx);
 	way->segments = ctx_segments(ctx);
 	copy_address(way->mac, pkt->destination);
-	pkt->reason = way_into_tunnel();
-	return pkt->reason == REASON_FORWARDED;
+	flow = bpf_map_lookup_elem(&flows, &way->key);
+	pkt->reason = way_into_tunnel(flow);
+	if (pkt->reason != REASON_FORWARDED)
+		return false;
+	pkt->outgoing = flow;
+	return flow;
 }
 
 static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
@@ -118,7 +119,7 @@ static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
 	if (!room || !(pkt->egress->flags & DEVICE_ENCAP) || pkt->underlay_slot || pkt->push ||
 	    (pkt->tagged && !pkt->strip) || !goes_into_tunnel(ctx, pkt, &room->way))
 		return CTX_LAST_HOOK ? CONTINUE : PASS;
-	underlay = device_find(room->way.egress, &pkt->egress_slot);
+	underlay = pkt->outgoing ? device_find(pkt->outgoing->egress, &pkt->egress_slot) : NULL;
 	if (!underlay || (underlay->flags & (wanted | DEVICE_VLAN_DEVICE)) != wanted)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	pkt->egress = underlay;

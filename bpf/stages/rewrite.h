@@ -127,7 +127,7 @@ static __always_inline enum verdict rewrite_decapsulated(ctx_t *ctx, struct pack
 
 static __always_inline enum verdict rewrite_encapsulated(ctx_t *ctx, struct packet *pkt)
 {
-	int result = encapsulate(ctx);
+	int result = encapsulate(ctx, pkt->outgoing);
 
 	pkt->rewritten |= result <= 0;
 	return result || sum_outer(ctx) ? rewrite_failed(pkt) : CONTINUE;

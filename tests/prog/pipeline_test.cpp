@@ -82,6 +82,12 @@ TEST_P(Pipeline, Case) {
     EXPECT_EQ(text(loaded_->counted_vlans()), text(expected_vlans(way, *each)));
     if (each->then != nullptr) each->then(world, hook);
     EXPECT_EQ(loaded_->fdb(), world.fdb);
+    if (!forwarded) return;
+    // The one behind it, of which everything is remembered.
+    const Ran next = loaded_->run(hook, each->frame, each->gso);
+    EXPECT_EQ(next.action, ran.action);
+    EXPECT_EQ(difference(ran.frame, next.frame), "");
+    EXPECT_EQ(loaded_->fdb(), world.fdb);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Pipeline, ::testing::ValuesIn(all_runs()), name_of);
