@@ -168,7 +168,7 @@ static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
  * helpers do not keep its kind of tunnel right. */
 static __always_inline bool ctx_can_decap(const ctx_t *ctx)
 {
-	return !ctx_is_gso(ctx) && !ctx->vlan_present;
+	return !ctx_is_gso(ctx);
 }
 
 static __always_inline bool ctx_can_encap(const ctx_t *ctx)
@@ -232,7 +232,10 @@ static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
 	}
 	if (bpf_skb_adjust_room(ctx, -room, BPF_ADJ_ROOM_MAC, 0))
 		return changes ? -1 : 1;
-	return bpf_skb_store_bytes(ctx, 0, &inner, sizeof(inner), 0);
+	if (bpf_skb_store_bytes(ctx, 0, &inner, sizeof(inner), 0))
+		return -1;
+	/* The outer tag, that a VLAN device below the tunnel took, is still beside the bytes. */
+	return ctx->vlan_present && bpf_skb_vlan_pop(ctx) ? -1 : 0;
 }
 
 /* Room for the outer headers before the frame; results as above. */
@@ -319,7 +322,7 @@ static __always_inline void ctx_mark(ctx_t *ctx, const struct packet *pkt)
 	if (pkt->routed && pkt->protocol == bpf_htons(ETH_P_IP))
 		ctx->priority = TOS_PRIORITIES >> (pkt->tos >> 3 & 3) * 4 & 0xf;
 	/* What leaves by the device below a VLAN device passes by its witness. */
-	if (pkt->encap || ((!pkt->routed || !pkt->bridge) && pkt->egress->out == pkt->egress->ifindex))
+	if ((pkt->encap || !pkt->routed || !pkt->bridge) && pkt->egress->out == pkt->egress->ifindex)
 		ctx->tc_index = CTX_FLOW_MARK;
 }
 

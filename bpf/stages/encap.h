@@ -120,7 +120,7 @@ static __always_inline enum verdict encap(ctx_t *ctx, struct packet *pkt)
 	    (pkt->tagged && !pkt->strip) || !goes_into_tunnel(ctx, pkt, &room->way))
 		return CTX_LAST_HOOK ? CONTINUE : PASS;
 	underlay = pkt->outgoing ? device_find(pkt->outgoing->egress, &pkt->egress_slot) : NULL;
-	if (!underlay || (underlay->flags & (wanted | DEVICE_VLAN_DEVICE)) != wanted)
+	if (!underlay || (underlay->flags & wanted) != wanted)
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	pkt->egress = underlay;
 	pkt->egress_peer = false;

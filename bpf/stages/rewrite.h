@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* rewrite: the frame becomes what it leaves as: without the headers of the tunnel that it came through, with the next
  * hop's addresses and a lower TTL, the addresses and ports that it is translated to, the tag that it leaves with, and
- * the headers of the tunnel that it goes into. The last stage, since nothing may pass the kernel's way after it.
+ * the headers of the tunnel that it goes into, with the tag of a VLAN device below that. The last stage, since nothing
+ * may pass the kernel's way after it.
  *
  * In: pkt->base; pkt->routed and what goes with it, pkt->translated (IPv4: TCP, UDP or an ICMP echo); pkt->strip,
  * pkt->push; pkt->encap and the scratch. Out: the frame, and pkt->rewritten. A first step that is refused has changed
@@ -130,7 +131,12 @@ static __always_inline enum verdict rewrite_encapsulated(ctx_t *ctx, struct pack
 	int result = encapsulate(ctx, pkt->outgoing);
 
 	pkt->rewritten |= result <= 0;
-	return result || sum_outer(ctx) ? rewrite_failed(pkt) : CONTINUE;
+	if (result || sum_outer(ctx))
+		return rewrite_failed(pkt);
+	if ((pkt->egress->flags & DEVICE_VLAN_DEVICE) &&
+	    ctx_push_tag(ctx, pkt->egress->vlan_protocol, pkt->egress->vid))
+		return rewrite_failed(pkt);
+	return CONTINUE;
 }
 
 static __always_inline enum verdict rewrite(ctx_t *ctx, struct packet *pkt)

@@ -196,7 +196,7 @@ void VxlanNet::up(const std::vector<std::string>& more) const {
         // The VXLAN devices are bound to none.
         std::vector<std::string> words = {"up", plan_.bridge, "uplink", "--hook", hook};
         words.insert(words.end(), more.begin(), more.end());
-        const Finished finished = underpass(host(machine), words);
+        const Finished finished = underpass(host(machine), words, kLoading);
         if (!finished.ok()) throw std::runtime_error(finished.text());
     }
 }
@@ -244,7 +244,11 @@ std::string VxlanNet::vteps(std::size_t machine) const {
 }
 
 std::uint64_t VxlanNet::frames(std::size_t machine, const std::string& device, reason how) const {
-    return host(machine).run([&device, how]() -> std::uint64_t {
+    return frames_of(host(machine), device, how);
+}
+
+std::uint64_t frames_of(const lab::Namespace& host, const std::string& device, reason how) {
+    return host.run([&device, how]() -> std::uint64_t {
         const auto pins = PinDirectory::of_this_namespace();
         auto index = pins.open(MAP_DEVICE_INDEX), counters = pins.open(MAP_COUNTERS);
         if (!index || !counters) return 0;

@@ -21,6 +21,10 @@
 
 namespace underpass::test {
 
+// For `up`: to check the programs takes the kernel most of a minute where everything is emulated and several machines
+// are at it.
+inline constexpr milliseconds kLoading{180000};
+
 struct VxlanPlan {
     std::string hook = "tc";  // "xdp": every link is a wire
     std::size_t machines = 3;
@@ -72,7 +76,7 @@ public:
 
     // What the machine's VXLAN device knows of who is where: "MAC dst VTEP", sorted.
     std::string vteps(std::size_t machine) const;
-    // Frames that came in by a device of that machine and ended so; 0 if Underpass does not have the device.
+    // As frames_of.
     std::uint64_t frames(std::size_t machine, const std::string& device, reason how) const;
     // Frames of that device did end so. How many depends on how long a flow lives, and by TC what stands for several
     // frames, as most of TCP does, is the VXLAN device's.
@@ -82,6 +86,9 @@ private:
     VxlanPlan plan_;
     const lab::Network& network_;
 };
+
+// Frames that came in by a device of that machine and ended so; 0 if Underpass does not have the device.
+std::uint64_t frames_of(const lab::Namespace& host, const std::string& device, reason how);
 
 // Throws its words if one of the commands fails.
 void shell_in(const lab::Namespace& where, const std::string& commands);

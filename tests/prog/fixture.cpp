@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::uint32_t kFdbSize = 1024;
 constexpr std::uint64_t kSecond = 1000000000ULL;
-constexpr std::uint32_t kUpperIfindex = 2000;   // and on: of VLAN devices, which only the maps know
 constexpr std::uint64_t kPulse = 60 * kSecond;  // longer than any case takes
 
 std::uint64_t now_ns() {

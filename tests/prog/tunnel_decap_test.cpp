@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // VXLAN packets that are taken out of their tunnel, on both hooks; and those that the kernel has to see, as they came.
+#include <algorithm>
+#include <chrono>
+
+#include "harness/frame_socket.h"
+#include "loader/attach.h"
 #include "prog/tunnel_fixture.h"
 
 namespace underpass::test {
@@ -7,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint16_t kNative = 1, kInnerVid = 10;
+constexpr std::uint16_t kNative = 1, kInnerVid = 10, kOuterVid = 100;
 
 struct DecapFacts {
     std::uint32_t flags = 0;    // of the VXLAN device, besides kVxlan; DEVICE_OUTER_IPV6 makes it an IPv6 tunnel
@@ -20,7 +25,10 @@ struct DecapFacts {
     std::uint8_t tos = 0;               // of the outer flow
     bool vlan_aware = false;            // inner frames are in kInnerVid with a tag, else in kNative
     std::uint8_t out_rights = kTagged;  // of the port that they leave by, in kInnerVid
+    bool native_is_tagged = false;      // ... there, as frames in kNative leave
     bool out_takes_xdp = true;
+    std::uint16_t outer_vid = 0;  // the underlay is a VLAN device on "in"
+    std::uint16_t outer_protocol = k8021Q;
 };
 
 class Decap : public Tunnel {
@@ -31,6 +39,16 @@ protected:
         world.in = {.flags = kUnderlay, .bridge = 0};
         world.fdb = {{kFrom, {.slot = kVxlanSlot, .shown = facts.source_shown}}, {kTo, {.slot = kOutSlot}}};
         world.out_takes_xdp = facts.out_takes_xdp;
+        std::uint32_t underlay = number(loaded_->in());
+        if (facts.outer_vid != 0) {
+            underlay = kUpperIfindex + kOtherUpperSlot;
+            world.in.flags = kReady | DEVICE_TRUNK;
+            world.uppers[kOtherUpperSlot] = {.port = {.flags = kUnderlay | DEVICE_VLAN_DEVICE,
+                                                      .bridge = 0,
+                                                      .vid = facts.outer_vid,
+                                                      .vlan_protocol = facts.outer_protocol},
+                                             .below = kInSlot};
+        }
         device record = vxlan_record(kVxlanIfindex, (kVxlan & ~facts.without) | facts.flags, kBridge);
         std::map<std::uint16_t, std::uint8_t> rights;
         if (facts.vlan_aware) {
@@ -39,7 +57,7 @@ protected:
             rights = {{kNative, kUntagged}, {kInnerVid, kTagged}};
             world.out.flags |= DEVICE_VLAN_AWARE;
             world.out.vid = kNative;
-            world.out.rights = {{kNative, kUntagged}, {kInnerVid, facts.out_rights}};
+            world.out.rights = {{kNative, facts.native_is_tagged ? kTagged : kUntagged}, {kInnerVid, facts.out_rights}};
             world.fdb.clear();
             for (const std::uint16_t vid : {kNative, kInnerVid}) {
                 world.fdb.emplace(Host{kFrom, vid}, Known{.slot = kVxlanSlot});
@@ -47,7 +65,7 @@ protected:
             }
         }
         loaded_->set(world);
-        loaded_->set_router(kInSlot, in_mac_);
+        loaded_->set_router(facts.outer_vid != 0 ? kOtherUpperSlot : kInSlot, in_mac_);
         set_vxlan(record, rights);
         set_vtep(kVxlanIfindex, kFrom, facts.vtep, ipv6);
         if (!facts.flow_known) return;
@@ -56,7 +74,7 @@ protected:
                                                                                       .answered = facts.answered,
                                                                                       .asked_ago = facts.asked_ago,
                                                                                       .egress = facts.egress},
-                                                                                     loaded_->in())));
+                                                                                     Ifindex{underlay})));
     }
 
     flow_key key(bool ipv6, std::uint8_t tos = 0) const {
@@ -90,7 +108,7 @@ protected:
         const Ran ran = loaded_->run(hook, packet, skb);
         EXPECT_EQ(ran.action, expected(hook, true)) << text(loaded_->counted());
         EXPECT_EQ(difference(leaving, ran.frame), "");
-        const std::uint64_t inner = packet.size() - (ipv6 ? 70 : 50);
+        const std::uint64_t inner = packet.size() - (ipv6 ? 70 : 50) - (facts.outer_vid != 0 ? 4 : 0);
         EXPECT_EQ(text(loaded_->counted()), text(Counted{{{kVxlanSlot, REASON_DECAPSULATED}, {1, inner}}}));
         const auto entry = loaded_->programs().flows.lookup(key(ipv6, facts.tos));
         ASSERT_TRUE(entry);
@@ -253,6 +271,87 @@ TEST_F(Decap, InnerTagOnAVlanAwareBridge) {
         for (const DecapFacts& facts : {aware, untagged})
             expect_left_by(On::tc, around(inner), REASON_EGRESS_NOT_READY, facts);
     expect_left(around(eth / Vlan{.vid = 77} / IPv4{} / UDP{}), REASON_NOT_A_MEMBER, aware);
+}
+
+// The packet with the tag behind its addresses.
+Frame with_tag(Frame packet, std::uint16_t vid, std::uint16_t protocol) {
+    const std::array<std::uint8_t, 4> tag = {
+        static_cast<std::uint8_t>(protocol >> 8), static_cast<std::uint8_t>(protocol),
+        static_cast<std::uint8_t>(0xa0 | vid >> 8), static_cast<std::uint8_t>(vid)};
+    packet.insert(packet.begin() + 2 * ETH_ADDR_LEN, tag.begin(), tag.end());
+    return packet;
+}
+
+TEST_F(Decap, OfAVlanDevice) {
+    for (const std::uint16_t protocol : {k8021Q, k8021AD}) {
+        const DecapFacts facts = {.outer_vid = kOuterVid, .outer_protocol = protocol};
+        DecapFacts facts6 = facts;
+        facts6.flags = DEVICE_OUTER_IPV6;
+        for (const std::size_t size : {60U, 61U, 70U, 512U, 1514U}) {
+            expect_out(On::xdp, with_tag(around(inner4(size)), kOuterVid, protocol), inner4(size), facts);
+            expect_out(On::xdp, with_tag(around6(inner4(size)), kOuterVid, protocol), inner4(size), facts6);
+        }
+        expect_out(On::xdp, with_tag(around(inner6(101)), kOuterVid, protocol), inner6(101), facts);
+        // A trunk of the bridge gets the tag of the inner VLAN.
+        DecapFacts aware = facts;
+        aware.vlan_aware = true;
+        const Frame tagged = Ethernet{.destination = kTo, .source = kFrom} / Vlan{.vid = kInnerVid, .pcp = 5} / IPv4{} /
+                             UDP{} / Payload{101};
+        expect_out(On::xdp, with_tag(around(tagged), kOuterVid, protocol), tagged, aware);
+        // Whose VLAN is another's is not for it; and with two tags it is for a device on this one.
+        const Frame other = with_tag(around(inner4()), kOuterVid + 1, protocol);
+        expect_left(other, REASON_VLAN_UPPER, facts);
+    }
+    const DecapFacts facts = {.outer_vid = kOuterVid};
+    write(facts);
+    const Frame twice = with_tag(with_tag(around(inner4()), 5, k8021Q), kOuterVid, k8021Q);
+    const Ran ran = loaded_->run(On::xdp, twice);
+    EXPECT_EQ(ran.action, int{XDP_PASS});
+    EXPECT_EQ(difference(twice, ran.frame), "");
+}
+
+// The same where the outer tag is beside the bytes, as the kernel has it for TC.
+TEST_F(Decap, OfAVlanDeviceWithTheTagBesideTheBytes) {
+    loaded_->detach_xdp();
+    loaded_->where().run([] {
+        for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
+    });
+    FrameSocket in(loaded_->where(), "in-far"), out(loaded_->where(), "out-far");
+    loaded_->where().run([this] {
+        const PinDirectory pins = PinDirectory::of_this_namespace();
+        pins.create();
+        attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
+    });
+    const auto arrives = [&](const Frame& packet, const Frame& leaving, const DecapFacts& facts) {
+        write(facts);
+        out.discard();
+        in.send(with_tag(packet, kOuterVid, facts.outer_protocol));
+        const auto is_inner = [](const Frame& frame) { return destination_of(frame) == kTo; };
+        auto received = out.receive_until(
+            [&](const std::vector<Frame>& all) { return std::any_of(all.begin(), all.end(), is_inner); }, 5s);
+        std::erase_if(received, [&](const Frame& frame) { return !is_inner(frame); });
+        ASSERT_EQ(received.size(), 1U) << text(loaded_->counted());
+        EXPECT_EQ(difference(leaving, received[0]), "");
+    };
+    for (const std::uint16_t protocol : {k8021Q, k8021AD})
+        for (const bool ipv6 : {false, true})
+            for (const Frame& inner : {inner4(101), inner6(101), inner4(1400)}) {
+                SCOPED_TRACE(fmt::format("outer {} in {:x}", ipv6 ? "IPv6" : "IPv4", protocol));
+                DecapFacts facts = {.outer_vid = kOuterVid, .outer_protocol = protocol};
+                if (ipv6) facts.flags = DEVICE_OUTER_IPV6;
+                arrives(ipv6 ? around6(inner) : around(inner), inner, facts);
+            }
+    // The inner VLAN's tag is pushed where the outer one was.
+    DecapFacts aware = {.vlan_aware = true, .outer_vid = kOuterVid};
+    aware.native_is_tagged = true;
+    const Frame tagged =
+        Ethernet{.destination = kTo, .source = kFrom} / Vlan{.vid = kNative} / IPv4{} / UDP{} / Payload{59};
+    arrives(around(inner4(101)), tagged, aware);
+    loaded_->where().run([this] {
+        const PinDirectory pins = PinDirectory::of_this_namespace();
+        detach_tc(pins, number(loaded_->in()), TcPoint::ingress, true);
+        pins.remove();
+    });
 }
 
 TEST_F(Decap, IsNoPacketOfATunnel) {

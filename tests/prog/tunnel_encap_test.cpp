@@ -14,7 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint16_t kNative = 1, kInnerVid = 10;
+constexpr std::uint16_t kNative = 1, kInnerVid = 10, kOuterVid = 100;
+constexpr std::uint32_t kUnderlayIfindex = kUpperIfindex + kOtherUpperSlot;
 
 struct EncapFacts {
     bool ipv6 = false;
@@ -31,6 +32,8 @@ struct EncapFacts {
     bool out_takes_xdp = true;
     bool vlan_aware = false;                // the frames are in kInnerVid
     std::uint8_t vxlan_rights = kUntagged;  // ... of which the VXLAN device may do this
+    std::uint16_t outer_vid = 0;            // the underlay is a VLAN device on "out"
+    std::uint16_t outer_protocol = k8021Q;
 };
 
 // What the inner flow is to the maps.
@@ -58,6 +61,7 @@ protected:
                                .asked_ago = facts.asked_ago,
                                .egress = facts.egress},
                               out_);
+        if (facts.outer_vid != 0) entry.egress = kUnderlayIfindex;
         entry.mtu = facts.longest;
         std::copy(kRemoteRouter.bytes.begin(), kRemoteRouter.bytes.end(), entry.destination);
         std::copy(out_mac_.bytes.begin(), out_mac_.bytes.end(), entry.source);
@@ -82,6 +86,14 @@ protected:
         world.out = {.flags = facts.underlay_flags, .bridge = 0};
         world.fdb = {{kFrom, {.slot = kInSlot}}, {kTo, {.slot = kVxlanSlot}}};
         world.out_takes_xdp = facts.out_takes_xdp;
+        if (facts.outer_vid != 0) {
+            world.out.flags = kReady | DEVICE_TRUNK;
+            world.uppers[kOtherUpperSlot] = {.port = {.flags = facts.underlay_flags | DEVICE_VLAN_DEVICE,
+                                                      .bridge = 0,
+                                                      .vid = facts.outer_vid,
+                                                      .vlan_protocol = facts.outer_protocol},
+                                             .below = kOutSlot};
+        }
         if (facts.vlan_aware) {
             world.in.flags |= DEVICE_VLAN_AWARE;
             world.in.vid = kNative;
@@ -102,15 +114,23 @@ protected:
         if (facts.ipv6) record.flags |= DEVICE_OUTER_IPV6;
         if (facts.vlan_aware) record.flags |= DEVICE_VLAN_AWARE;
         set_vxlan(record, {{kInnerVid, facts.vxlan_rights}});
+        if (facts.outer_vid != 0) {
+            ASSERT_FALSE(
+                loaded_->programs().device_index.update(kUnderlayIfindex % DEVICE_INDEX_SIZE, kOtherUpperSlot));
+        }
         set_vtep(kVxlanIfindex, kTo, facts.vtep, facts.ipv6);
         if (facts.flow_known) {
             ASSERT_FALSE(loaded_->programs().flows.update(key(inner), entry(facts)));
         }
     }
 
-    // The packet that the frame becomes; its IPv4 identification is any, so it is taken from what came out.
-    Frame packet(const Frame& inner, const EncapFacts& facts, std::uint8_t ecn, const Frame& seen) const {
-        const Ethernet eth = {.destination = kRemoteRouter, .source = out_mac_};
+    // The packet that the frame becomes; its IPv4 identification is any, so it is taken from what came out. `tagged`:
+    // the underlay's tag is in the bytes.
+    Frame packet(const Frame& inner, const EncapFacts& facts, std::uint8_t ecn, const Frame& seen,
+                 bool tagged = false) const {
+        const Ethernet addresses = {.destination = kRemoteRouter, .source = out_mac_};
+        const Stack eth =
+            tagged ? addresses / Vlan{.vid = facts.outer_vid, .tpid = facts.outer_protocol} : Stack{Layer(addresses)};
         const auto tos = static_cast<std::uint8_t>(facts.tos | ecn);
         UDP udp = tunnel_udp();
         if (!facts.summed) udp.checksum = 0;
@@ -128,12 +148,13 @@ protected:
                     .destination = kThere4,
                     .ttl = facts.ttl,
                     .tos = tos,
-                    .id = id_of(seen),
+                    .id = id_of(seen, tagged),
                     .fragment = static_cast<std::uint16_t>(facts.dont_fragment ? 0x4000 : 0)} /
                udp / vxlan / Bytes{inner};
     }
-    static std::uint16_t id_of(const Frame& packet) {
-        return packet.size() < 20 ? std::uint16_t{0} : static_cast<std::uint16_t>(packet[18] << 8 | packet[19]);
+    static std::uint16_t id_of(const Frame& packet, bool tagged = false) {
+        const std::size_t at = tagged ? 22 : 18;
+        return packet.size() < at + 2 ? std::uint16_t{0} : static_cast<std::uint16_t>(packet[at] << 8 | packet[at + 1]);
     }
 
     void expect_in(On hook, const Frame& in, const Frame& inner, const EncapFacts& facts, const Inner& flow,
@@ -143,7 +164,9 @@ protected:
         write(facts, flow);
         const Ran ran = loaded_->run(hook, in, skb);
         EXPECT_EQ(ran.action, expected(hook, true));
-        EXPECT_EQ(difference(packet(inner, facts, ecn, ran.frame), ran.frame), "");
+        // (What TC pushes is beside the bytes, and a test run does not show it.)
+        const bool shows_tag = facts.outer_vid != 0 && hook == On::xdp;
+        EXPECT_EQ(difference(packet(inner, facts, ecn, ran.frame, shows_tag), ran.frame), "");
         EXPECT_EQ(text(loaded_->counted()), text(Counted{{{kInSlot, REASON_ENCAPSULATED}, {1, in.size()}}}));
         const auto entry = loaded_->programs().flows.lookup(key(flow));
         ASSERT_TRUE(entry);
@@ -354,7 +377,8 @@ TEST_F(Encap, UnderlayIsNotReady) {
     const Frame plain = frame4();
     for (const std::uint32_t flag : {DEVICE_UNDERLAY, DEVICE_EGRESS, DEVICE_FORWARDING})
         expect_passed(plain, REASON_EGRESS_NOT_READY, {.underlay_flags = kUnderlay & ~flag});
-    expect_passed(plain, REASON_EGRESS_NOT_READY, {.underlay_flags = kUnderlay | DEVICE_VLAN_DEVICE});
+    for (const std::uint32_t flag : {DEVICE_UNDERLAY, DEVICE_EGRESS, DEVICE_FORWARDING})
+        expect_passed(plain, REASON_EGRESS_NOT_READY, {.underlay_flags = kUnderlay & ~flag, .outer_vid = kOuterVid});
     expect_passed(plain, REASON_EGRESS_NOT_READY, {.egress = 3999});
     const EncapFacts no_xdp = {.out_takes_xdp = false};
     expect_in(On::tc, plain, plain, no_xdp, {});
@@ -381,6 +405,25 @@ TEST_F(Encap, TagIsStripped) {
     expect_by_device(tagged / IPv4{} / UDP{} / Payload{33}, {.vlan_aware = true, .vxlan_rights = kTagged});
 }
 
+// The packet leaves by the device below, with the VLAN device's tag: of the trunk's longest packet, too.
+TEST_F(Encap, ByAVlanDevice) {
+    for (const std::uint16_t protocol : {k8021Q, k8021AD})
+        for (const bool ipv6 : {false, true})
+            for (const bool summed : {false, true}) {
+                EncapFacts facts = {.ipv6 = ipv6, .summed = summed, .outer_vid = kOuterVid, .outer_protocol = protocol};
+                for (const std::size_t size : {60U, 61U, 512U, 1464U, 1514U}) expect_in(frame4(size), facts);
+                expect_in(frame6(101), facts, kInner6);
+                facts.vlan_aware = true;
+                for (const On hook : {On::tc, On::xdp})
+                    expect_in(hook, eth() / Vlan{.vid = kInnerVid, .pcp = 5} / IPv4{} / UDP{} / Payload{33},
+                              eth() / IPv4{} / UDP{} / Payload{33}, facts, {});
+            }
+    const EncapFacts no_xdp = {.out_takes_xdp = false, .outer_vid = kOuterVid};
+    expect_in(On::tc, frame4(), frame4(), no_xdp, {});
+    write(no_xdp, {});
+    expect_untouched(On::xdp, loaded_->run(On::xdp, frame4()), frame4(), REASON_EGRESS_NOT_READY, 0);
+}
+
 // What came for the next hop within the time, or the first of it: the host has multicast of its own.
 std::vector<Frame> packets(FrameSocket& socket, milliseconds time) {
     const auto is_packet = [](const Frame& frame) { return destination_of(frame) == kRemoteRouter; };
@@ -402,18 +445,20 @@ TEST_F(Encap, TagBesideTheBytesIsStripped) {
         pins.create();
         attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
     });
-    for (const bool ipv6 : {false, true})
-        for (const bool summed : {false, true}) {
-            SCOPED_TRACE(fmt::format("outer {}, {}", ipv6 ? "IPv6" : "IPv4", summed ? "summed" : "not summed"));
+    for (const std::uint16_t outer_vid : {std::uint16_t{0}, kOuterVid})
+        for (const auto& [ipv6, summed] :
+             {std::pair(false, false), std::pair(false, true), std::pair(true, false), std::pair(true, true)}) {
+            SCOPED_TRACE(fmt::format("outer {}, {}, VLAN {}", ipv6 ? "IPv6" : "IPv4", summed ? "summed" : "not summed",
+                                     outer_vid));
             const Frame inner = eth() / IPv4{} / UDP{} / Payload{101};
-            EncapFacts facts = {.ipv6 = ipv6, .summed = summed, .vlan_aware = true};
+            EncapFacts facts = {.ipv6 = ipv6, .summed = summed, .vlan_aware = true, .outer_vid = outer_vid};
             facts.longest = static_cast<std::uint32_t>(inner.size());
             write(facts, {});
             out.discard();
             in.send(eth() / Vlan{.vid = kInnerVid, .pcp = 5} / IPv4{} / UDP{} / Payload{101});
             const auto received = packets(out, 5s);
             ASSERT_EQ(received.size(), 1U) << text(loaded_->counted());
-            EXPECT_EQ(difference(packet(inner, facts, 0, received[0]), received[0]), "");
+            EXPECT_EQ(difference(packet(inner, facts, 0, received[0], outer_vid != 0), received[0]), "");
             EXPECT_EQ(loaded_->programs().flows.lookup(key({}))->bytes, inner.size());
             // No frame longer than was seen.
             facts.longest--;

@@ -19,6 +19,7 @@ namespace underpass::test {
 inline constexpr std::uint32_t kInSlot = 1, kOutSlot = 2, kEmptySlot = 3;
 inline constexpr std::uint32_t kUpperSlot = 4, kOtherUpperSlot = 5, kSlots = 6;
 inline constexpr std::uint32_t kBridge = 1000, kOtherBridge = 1001;  // ifindexes that only the maps know
+inline constexpr std::uint32_t kUpperIfindex = 2000;                 // and the slot: of VLAN devices, likewise
 inline constexpr MacAddr kFrom = {{2, 0, 0, 0, 0, 1}}, kTo = {{2, 0, 0, 0, 0, 2}}, kStranger = {{2, 0, 0, 0, 0, 3}};
 
 inline constexpr std::uint32_t kReady =

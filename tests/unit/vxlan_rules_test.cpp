@@ -117,6 +117,24 @@ TEST(VxlanRules, BoundToNoDevice) {
     EXPECT_NE(plan.at(kVlanUplink).ports.at(0).record.flags & DEVICE_UNDERLAY, 0U);
 }
 
+// As EVPN has it: the bridge has routers for its VLANs, which carry its own tunnels only for want of another device.
+TEST(VxlanRules, RoutersOnTheBridge) {
+    constexpr Ifindex kRouter{90};
+    Host host = tunnel_host();
+    host.forwards = true;
+    tunnel(host).lower.reset();
+    host.links[kRouter] = plain_vlan_device(kRouter, kBridge, Vid{20});
+    Plan plan = plan_for(host, {"br0", "eth0", "vlan20"});
+    EXPECT_THAT(vxlan_port(plan).underlays, ElementsAre("eth0"));
+    EXPECT_TRUE(plan.at(kRouter).carries.empty());
+    plan = plan_for(host, {"br0", "vlan20"});
+    EXPECT_THAT(vxlan_port(plan).underlays, ElementsAre("vlan20"));
+    // Of another bridge's it is a device as any other.
+    host.links[kRouter].lower = kUplink;
+    plan = plan_for(host, {"br0", "eth0", "vlan20"});
+    EXPECT_THAT(vxlan_port(plan).underlays, ElementsAre("eth0", "vlan20"));
+}
+
 // As flannel has it: packets are routed to a VXLAN device.
 TEST(VxlanRules, RoutedDevice) {
     Host host = tunnel_host();

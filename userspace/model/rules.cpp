@@ -594,6 +594,17 @@ std::set<Ifindex> take_bound(Plan& plan, const Host& host, const Tunnel& tunnel,
     return {bound};
 }
 
+// Those devices that the tunnel's packets may come and go by. VLAN devices on the bridge whose port it is are that
+// bridge's routers, which they cannot be while they carry tunnels: they are taken only if there is nothing else.
+std::set<Ifindex> likely_underlays(const Host& host, const Tunnel& tunnel, const std::set<Ifindex>& able) {
+    std::set<Ifindex> others = able;
+    std::erase_if(others, [&](const Ifindex index) {
+        const Link& link = host.links.at(index);
+        return link.kind == "vlan" && !link.lower_netnsid && link.lower == tunnel.of_device->index;
+    });
+    return others.empty() ? able : others;
+}
+
 // Finds by which devices the packets of each tunnel come and go. One that is bound to no device may use any: those of
 // the plan are taken.
 void take_underlays(Plan& plan, const Host& host, const AttachFailures& attach_failures) {
@@ -606,8 +617,8 @@ void take_underlays(Plan& plan, const Host& host, const AttachFailures& attach_f
         why = link.lower_netnsid ? "its tunnel is in another network namespace" : missed_by(host, link);
         if (why.empty()) why = tunnels_refusal(host);
         if (!why.empty()) continue;
-        const auto underlays =
-            link.vxlan->lower ? take_bound(plan, host, tunnel, *link.vxlan->lower, attach_failures) : able;
+        const auto underlays = link.vxlan->lower ? take_bound(plan, host, tunnel, *link.vxlan->lower, attach_failures)
+                                                 : likely_underlays(host, tunnel, able);
         if (underlays.empty() && why.empty())
             why = fmt::format("no device that its packets may come and go by is accelerated (`underpass up {} DEVICE`)",
                               tunnel.of_device->name);
