@@ -75,7 +75,9 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 
 	__builtin_memset(way, 0, sizeof(*way));
 	found = flow_of_packet(ctx, &way->key, pkt->network_offset, pkt->protocol);
-	if (!found) {
+	/* Of other protocols the kernel may look further in (IP in IP, GRE, SCTP) for the source port. */
+	if (!found || (way->key.protocol != IPPROTO_UDP && way->key.protocol != IPPROTO_TCP &&
+	               way->key.protocol != IPPROTO_ICMP && way->key.protocol != IPPROTO_ICMPV6)) {
 		pkt->reason = REASON_TUNNEL_EXCEPTION;
 		return false;
 	}

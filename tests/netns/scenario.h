@@ -135,8 +135,9 @@ using Step = std::variant<Send, SetPort, SetUp, Join, Leave, SetMtu, SetMac, Set
 struct Scenario {
     std::size_t ports = 2;
     std::size_t bridges = 1;
-    bool joined = true;   // every port is one of the first bridge from the beginning
-    bool routed = false;  // the host itself sees what it routes, or does not: only what leaves is compared
+    bool joined = true;    // every port is one of the first bridge from the beginning
+    bool routed = false;   // the host itself sees what it routes, or does not: only what leaves is compared
+    bool tunnels = false;  // the first port is the underlay of VXLAN devices
     std::vector<Step> steps;
 };
 
@@ -149,6 +150,8 @@ Scenario make_vlan_scenario(std::uint64_t seed);
 Scenario make_route_scenario(std::uint64_t seed);
 // ... and has rules that see that: NAT, filters (nat_scenario.cpp).
 Scenario make_nat_scenario(std::uint64_t seed);
+// Of a bridge with VXLAN devices as ports (vxlan_scenario.cpp).
+Scenario make_vxlan_scenario(std::uint64_t seed);
 
 // For a person: "send from port 2: 02:... > 02:... 0x0800 60 bytes".
 std::string describe(const Step& step);

@@ -5,6 +5,7 @@
 #include <linux/if.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -36,6 +37,7 @@ std::string port_or_bridge(const std::optional<std::size_t>& port) {
 std::string far_name(std::size_t port) {
     return fmt::format("f{}", port);
 }
+constexpr std::array kTunnels = {"vx0", "vx1"};  // that commands may have made
 constexpr const char* kMarkerFrom = "m0";
 constexpr const char* kMarkerTo = "m1";
 constexpr int kQueues = 3;  // that a frame may wait in: a port's, the far end's, and one to spare
@@ -94,6 +96,7 @@ void World::end() {
     bridge_sockets_.clear();
     while (!vlan_devices_.empty()) remove(vlan_devices_.begin()->first);
     host_.run([] {
+        for (const char* device : kTunnels) lab::delete_link(device);
         for (std::size_t i = 0; i < kMostBridges; i++) lab::delete_link(bridge_name(i));
     });
 }
@@ -280,6 +283,10 @@ std::set<std::string> World::fdb() const {
             names[link.index] = link.name;
         });
         dump_fdb(route, [&](Event&& event) {
+            if (const auto* vtep = std::get_if<VtepChanged>(&event))
+                lines.insert(fmt::format("{} {} behind {}{}", vtep->key.mac.text(), names[vtep->key.bridge],
+                                         vtep->record.address.text(), vtep->record.fixed ? " fixed" : ""));
+            if (!std::holds_alternative<FdbChanged>(event)) return;
             const auto& [key, record] = std::get<FdbChanged>(event);
             lines.insert(fmt::format("{} vid {} {}{}{}{}{}", key.mac.text(), number(key.vid), names[record.port],
                                      record.local ? " local" : "", record.is_static ? " static" : "",
