@@ -87,7 +87,8 @@ static __always_inline bool flow_of_ipv6(ctx_t *ctx, __u32 offset, const struct 
 }
 
 enum {
-	FLOW_FOUND = 1 << 2, /* and the packet's ECN below it */
+	FLOW_FOUND = 1 << 2,  /* and the packet's ECN below it, ... */
+	FLOW_LABEL_SHIFT = 3, /* ... its IPv6 flow label above it */
 };
 
 /* The flow of the packet at `offset`, whose EtherType is `protocol`; 0: none. A global function: the verifier goes
@@ -108,7 +109,8 @@ __noinline int flow_of_packet(ctx_t *ctx, struct flow_key *key, __u32 offset, __
 
 		if (!load_bytes(ctx, offset, &ip, sizeof(ip)) || !flow_of_ipv6(ctx, offset, &ip, key))
 			return 0;
-		return FLOW_FOUND | (ip.flow_lbl[0] >> 4 & TOS_ECN);
+		return ((ip.flow_lbl[0] & 0xf) << 16 | ip.flow_lbl[1] << 8 | ip.flow_lbl[2]) << FLOW_LABEL_SHIFT |
+		       FLOW_FOUND | (ip.flow_lbl[0] >> 4 & TOS_ECN);
 	}
 	return 0;
 }

@@ -148,7 +148,7 @@ struct scratch {
 		__u32 is_able;  /* the hook can do it */
 		__u32 segments; /* that it stands for: the device may cut it before it is seen again */
 		__u32 summed;
-		__u32 reserved;
+		__u32 label;            /* IPv6 flow label of its packet */
 		__u64 sum;              /* of the outer pseudo header, if there is to be a checksum */
 		__u8 mac[ETH_ADDR_LEN]; /* where it goes */
 		__u8 padding[2];

@@ -51,18 +51,18 @@ static __always_inline bool was_seen(const ctx_t *ctx)
 
 #ifdef WITH_CONNTRACK
 
-/* Of a frame that begins at `base`, without a tag. */
-static __always_inline bool flow_of_inner(ctx_t *ctx, __u32 base, struct flow_key *key)
+/* Of a frame that begins at `base`, without a tag. As flow_of_packet. */
+static __always_inline int flow_of_inner(ctx_t *ctx, __u32 base, struct flow_key *key)
 {
 	struct ethhdr eth ALIGNED;
 
-	return load_bytes(ctx, base, &eth, sizeof(eth)) && flow_of_packet(ctx, key, base + ETH_HLEN, eth.h_proto);
+	return load_bytes(ctx, base, &eth, sizeof(eth)) ? flow_of_packet(ctx, key, base + ETH_HLEN, eth.h_proto) : 0;
 }
 
 static __always_inline bool same_outer(const struct flow_outer *a, const struct flow_outer *b)
 {
-	return a->vni == b->vni && a->label == b->label && a->ttl == b->ttl && a->tos == b->tos &&
-	       a->dont_fragment == b->dont_fragment && a->summed == b->summed;
+	return a->vni == b->vni && a->label == b->label && a->inner_label == b->inner_label && a->ttl == b->ttl &&
+	       a->tos == b->tos && a->dont_fragment == b->dont_fragment && a->summed == b->summed;
 }
 
 /* The outer headers: their ends into `ends`, the rest into `outer`. */
@@ -130,6 +130,7 @@ __noinline int witness_encap(ctx_t *ctx)
 	struct flow *flow;
 	struct ethhdr eth ALIGNED;
 	__u32 zero = 0, slot, len;
+	int found;
 	bool ipv6;
 
 	if (!read_outer(ctx, &ends, &outer, &header, &ipv6))
@@ -139,8 +140,12 @@ __noinline int witness_encap(ctx_t *ctx)
 		return false;
 	key.ifindex = vxlan->ifindex;
 	now = bpf_map_lookup_elem(&control, &zero);
-	if (!now || ctx->vlan_present || !flow_of_inner(ctx, ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4, &key))
+	if (!now || ctx->vlan_present)
 		return true;
+	found = flow_of_inner(ctx, ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4, &key);
+	if (!found)
+		return true;
+	outer.inner_label = found >> FLOW_LABEL_SHIFT;
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow || flow->generation != now->generation || !load_bytes(ctx, 0, &eth, sizeof(eth)))
 		return true;

@@ -64,7 +64,7 @@ struct flow_outer {
 	__u8 tos;           /* without ECN */
 	__u8 dont_fragment; /* IPv4 */
 	__u8 summed;        /* has a UDP checksum */
-	__u32 reserved;
+	__u32 inner_label;  /* IPv6 flow label inside, by which the source port differs; host order */
 };
 UNDERPASS_SIZE(struct flow_outer, 16);
 

@@ -52,6 +52,9 @@ __noinline int way_into_tunnel(struct flow *flow)
 		reason = REASON_FLOW_UNANSWERED;
 	} else if (!CTX_LAST_HOOK && (way->overtakes || way->now_ns - flow->asked_ns < OVERTAKING_NS)) {
 		reason = REASON_FLOW_ASKED;
+	} else if (flow->outer.inner_label != way->label) {
+		/* By which the source port differs. The witness sees with which other one this frame leaves. */
+		reason = REASON_TUNNEL_EXCEPTION;
 	} else if (!same_words(flow->out.destination, vtep->address)) {
 		flow->generation--; /* asked anew with the next frame */
 		reason = REASON_ROUTE_CHANGED;
@@ -75,7 +78,7 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 
 	__builtin_memset(way, 0, sizeof(*way));
 	found = flow_of_packet(ctx, &way->key, pkt->network_offset, pkt->protocol);
-	/* Of other protocols the kernel may look further in (IP in IP, GRE, SCTP) for the source port. */
+	/* For the source port of others the kernel may look further in (IP in IP, GRE, the SPI of ESP). */
 	if (!found || (way->key.protocol != IPPROTO_UDP && way->key.protocol != IPPROTO_TCP &&
 	               way->key.protocol != IPPROTO_ICMP && way->key.protocol != IPPROTO_ICMPV6)) {
 		pkt->reason = REASON_TUNNEL_EXCEPTION;
@@ -93,6 +96,7 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	/* A tag that lies beside the bytes does not count as it is. */
 	way->len = frame_len(pkt) - (pkt->strip && !ctx_has_offloaded_tag(ctx) ? TAG_LEN : 0);
 	way->ecn = found & TOS_ECN;
+	way->label = found >> FLOW_LABEL_SHIFT;
 	way->ipv6 = pkt->egress->flags & DEVICE_OUTER_IPV6;
 	way->overtakes = pkt->overtakes;
 	way->is_able = ctx_can_encap(ctx);

@@ -28,7 +28,7 @@ struct EncapFacts {
     std::uint32_t longest = 1514;
     bool summed = false, dont_fragment = false;
     std::uint8_t ttl = 64, tos = 0;
-    std::uint32_t label = 0, vni = kVni;
+    std::uint32_t label = 0, vni = kVni, inner_label = 0;
     bool out_takes_xdp = true;
     bool vlan_aware = false;                // the frames are in kInnerVid
     std::uint8_t vxlan_rights = kUntagged;  // ... of which the VXLAN device may do this
@@ -77,7 +77,7 @@ protected:
                        .tos = facts.tos,
                        .dont_fragment = facts.dont_fragment,
                        .summed = facts.summed,
-                       .reserved = 0};
+                       .inner_label = facts.inner_label};
         return entry;
     }
 
@@ -256,8 +256,9 @@ TEST_F(Encap, EcnIsTheInnerOne) {
             for (const std::uint8_t outer : {std::uint8_t{0}, std::uint8_t{0x28}}) {
                 SCOPED_TRACE(fmt::format("inner {}", ecn));
                 const std::uint8_t outside = ecn == 3 ? 2 : ecn, tos = static_cast<std::uint8_t>(0xb8 | ecn);
-                const EncapFacts facts = {.ipv6 = ipv6, .summed = true, .tos = outer};
+                EncapFacts facts = {.ipv6 = ipv6, .summed = true, .tos = outer};
                 expect_in(eth() / IPv4{.tos = tos} / UDP{} / Payload{33}, facts, {.tos = 0xb8}, outside);
+                facts.inner_label = 0xfffff;
                 expect_in(eth() / IPv6{.tos = tos, .label = 0xfffff} / UDP{} / Payload{33}, facts,
                           {.ipv6 = true, .tos = 0xb8}, outside);
             }
@@ -274,9 +275,9 @@ TEST_F(Encap, InnerPacketsOfEachKind) {
               {.protocol = IPPROTO_ICMP, .sport = 0x1234, .dport = 0x0800});
     expect_in(six / ICMP{.type = 128, .rest = 0x12340001} / Payload{33}, summed,
               {.ipv6 = true, .protocol = IPPROTO_ICMPV6, .sport = 0x1234, .dport = 0x8000});
-    IPv4 esp;
-    esp.protocol = IPPROTO_ESP;
-    expect_in(eth() / esp / Payload{33}, summed, {.protocol = IPPROTO_ESP, .sport = 0, .dport = 0});
+    IPv6 labelled;
+    labelled.label = 0xabcde;
+    expect_in(eth() / labelled / UDP{} / Payload{33}, {.summed = true, .inner_label = 0xabcde}, {.ipv6 = true});
 }
 
 // Every checksum that there is: the payload runs through all of them. One of 0 is sent as 0xffff.
@@ -346,6 +347,16 @@ TEST_F(Encap, IsTheVxlanDevices) {
     expect_by_device(plain, {.vtep = {.distrusted = true}}, {}, 1);
     expect_in(plain, {.vtep = {.shown = false, .fixed = true}});
     expect_by_device(plain, {.flags = 0}, {}, 1);
+    // Another source port
+    IPv6 labelled;
+    labelled.label = 0xabcde;
+    expect_by_device(eth() / labelled / UDP{} / Payload{33}, {.inner_label = 0xabcdf}, {.ipv6 = true}, 2);
+    expect_by_device(eth() / labelled / UDP{} / Payload{33}, {}, {.ipv6 = true}, 2);
+    for (const std::uint8_t protocol : std::initializer_list<std::uint8_t>{IPPROTO_IPIP, IPPROTO_GRE, IPPROTO_ESP}) {
+        IPv4 ip;
+        ip.protocol = protocol;
+        expect_by_device(eth() / ip / Payload{33}, {}, {.protocol = protocol, .sport = 0, .dport = 0}, 1);
+    }
     // Of no flow
     expect_by_device(eth() / IPv4{.fragment = 0x2000} / UDP{} / Payload{100});
     expect_by_device(eth() / IPv4{.fragment = 1} / UDP{} / Payload{100});
