@@ -147,12 +147,12 @@ Against compare(const Report& before, const Report& now) {
 
 std::string table(const Against& against) {
     std::string text = fmt::format(
-        "\nUnderpass to the kernel, {} comparisons\n  {:<24} {:<18} {:<5} {:<13} {:>7} {:>7} "
+        "\nUnderpass to the kernel, {} comparisons\n  {:<24} {:<20} {:<5} {:<13} {:>7} {:>7} "
         "{:>8} {:>10}\n",
         against.comparisons.size(), "scenario", "case", "hook", "", "before", "now", "change", "seen from");
     for (const Comparison& each : against.comparisons)
         text +=
-            fmt::format("  {:<24} {:<18} {:<5} {:<13} {:>7.3f} {:>7.3f} {:>+7.1f}% {:>9.1f}%{}\n", each.scenario,
+            fmt::format("  {:<24} {:<20} {:<5} {:<13} {:>7.3f} {:>7.3f} {:>+7.1f}% {:>9.1f}%{}\n", each.scenario,
                         each.case_name, each.hook, each.metric, each.before, each.now, 100 * each.change,
                         -100 * each.finds, each.slower ? fmt::format("  SLOWER (by chance: {:.1g})", each.chance) : "");
     for (const std::string& why : against.left_out) text += "  not compared: " + why + '\n';
@@ -161,8 +161,7 @@ std::string table(const Against& against) {
         std::ranges::count_if(against.comparisons, [](const Comparison& each) { return each.finds > 0.1; });
     if (coarse > 0)
         text += fmt::format(
-            "  In {} of them a slowdown of a tenth could pass unseen: `--repeat {}` in both reports shows it.\n",
-            coarse, kRunsToCompare);
+            "  In {} of them a slowdown of a tenth could pass unseen: more runs in both reports show it.\n", coarse);
     return text;
 }
 
