@@ -94,7 +94,7 @@ void print_figures(const std::vector<Figure>& figures) {
         fmt::print("    Underpass  {:>8}  {}  {:.2f} x\n", human(underpass, figure.unit), bar(underpass),
                    underpass / kernel);
     }
-    fmt::print("\n  Medians of {} alternating runs of {} s each; `./dev bench l2` measures with care.\n", kRounds,
+    fmt::print("\n  Medians of {} alternating runs of {} s each; `underpass bench l2` measures with care.\n", kRounds,
                kTime.count() / 1000);
 }
 

@@ -21,6 +21,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr const char* kScenario = "flow-scale";
 constexpr std::uint16_t kBytes = 60;
 constexpr std::uint16_t kBehind = 16;    // hosts on either side, whatever the number of connections
 constexpr std::uint16_t kFewPorts = 16;  // of each host: the few connections
@@ -32,6 +33,7 @@ constexpr double kMebibyte = 1 << 20;
 struct Case {
     const char* name;
     std::uint16_t ports;
+    bool quick = true;
 
     Connections connections() const { return {.hosts = kBehind, .ports = ports, .translated = true}; }
     // Each direction is a flow.
@@ -39,7 +41,7 @@ struct Case {
 };
 
 const std::vector<Case>& cases() {
-    static const std::vector<Case> all = {{"flows-256", 16}, {"flows-65536", 4096}, {"flows-1000000", 62500}};
+    static const std::vector<Case> all = {{"flows-256", 16}, {"flows-65536", 4096}, {"flows-1000000", 62500, false}};
     static_assert(FLOW_PORT_BASE + 62500 <= 65535);
     return all;
 }
@@ -163,23 +165,27 @@ const std::vector<std::string>& flow_scale_cases() {
     return names;
 }
 
-Report run_flow_scale(const RunOptions& options) {
-    Runner runner("flow-scale", options);
+void run_flow_scale(const RunOptions& options, Report& report) {
+    Runner runner(kScenario, options, report);
     std::optional<ConntrackRoom> room;  // until the topology has gone
-    const Topology topology("ubench-scale", {.rules = kMasquerade, .hosts = kBehind});
+    const Topology topology("ubench-scale", Routing{.rules = kMasquerade, .hosts = kBehind});
     topology.bridge().run(keep_udp_connections);
     std::vector<Case> wanted = cases();
     std::erase_if(wanted, [&](const Case& each) { return !runner.wants(each.name); });
     std::string left_out;
+    if (options.quick && options.cases.empty())
+        std::erase_if(wanted, [&](const Case& each) {
+            if (each.quick) return false;
+            left_out += fmt::format(" {} is left out by --quick.", each.name);
+            return true;
+        });
     wanted = make_room(std::move(wanted), room, left_out);
+    report.compare_with(kScenario, cases().front().name);
+    report.note(kScenario, note_of(wanted, left_out));
     std::vector<Job> jobs;
     jobs.reserve(wanted.size());
     for (const Case& each : wanted) jobs.push_back(job_of(each, topology, options));
     for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run(jobs, hook);
-    Report report = runner.take();
-    report.compare_with(cases().front().name);
-    report.note(note_of(wanted, left_out));
-    return report;
 }
 
 }  // namespace underpass::bench

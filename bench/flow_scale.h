@@ -18,6 +18,6 @@ const std::vector<std::string>& flow_scale_cases();
 
 // Where conntrack's size cannot be raised, the cases that need it are left out, and the report says so. Progress goes
 // to standard error.
-Report run_flow_scale(const RunOptions& options);
+void run_flow_scale(const RunOptions& options, Report& report);
 
 }  // namespace underpass::bench

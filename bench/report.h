@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// What was measured, side by side: every sample is kept, medians and spread are worked out when it is shown.
+// What was measured, side by side: every sample is kept, medians and spread are worked out when it is shown. Plain
+// values: where they come from (a run, a kept file) is others' matter, and so is how they are shown.
 #pragma once
 
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace underpass::bench {
@@ -18,44 +19,59 @@ const std::vector<std::string>& all_sides();
 
 struct Row {
     std::string scenario, case_name, hook, metric, unit;
-    std::map<std::string, std::vector<double>> samples;  // by side
+    std::map<std::string, std::vector<double>> samples;  // by side; number n of each is of the same run
+
+    // Null if that side was not measured.
+    const std::vector<double>* of(const std::string& side) const;
 };
 
+bool same_block(const Row& one, const Row& two);
+// What a case is about, as opposed to what else was seen meanwhile (CPU time, latency): a rate, more is better.
+bool is_headline(const Row& row);
+// Of each run: `above` to `below`; empty if one of them was not measured.
+std::vector<double> ratios(const Row& row, const std::string& above, const std::string& below);
+
 // Where and how a run was made: no number without it.
-struct RunFacts {
-    std::string command, kernel, cpu, time;
+struct Facts {
+    std::string command, version, kernel, cpu, time;
+    double seconds = 0;
+    int repeat = 0;
+    using Named = std::vector<std::pair<std::string, std::string>>;
+    Named versions, devices, mitigations;
 };
-RunFacts facts_of_this_run(int argc, char** argv);
 
 class Report {
 public:
     void add(const std::string& scenario, const std::string& case_name, const std::string& hook,
              const std::string& metric, const std::string& unit, const std::string& side, double value);
 
-    // Every other case is shown beside this one, as the ratio to it: of each pair of samples of one run.
-    void compare_with(const std::string& case_name) { baseline_ = case_name; }
-    // One paragraph on how the figures came about.
-    void note(const std::string& text) { note_ = text; }
+    // Every other case of the scenario is shown beside this one, as the ratio to it: of each pair of samples of a run.
+    void compare_with(const std::string& scenario, const std::string& case_name) { baselines[scenario] = case_name; }
+    // One paragraph on how the scenario's figures came about.
+    void note(const std::string& scenario, const std::string& text) { notes[scenario] = text; }
+    // A device as it was measured; the first word on it holds.
+    void device(const std::string& name, const std::string& text);
 
-    bool empty() const { return rows_.empty(); }
-    const std::vector<Row>& rows() const { return rows_; }
-    // For people: one block per case and hook.
-    std::string table() const;
-    // [{scenario, case, hook, metric, unit, kernel, underpass, limit, samples, run}]; a side not measured is null.
-    // Where there is something to say: limit_tag, and {baseline, to_baseline: {side: ratio}}; `run` has the note.
-    nlohmann::json json(const RunFacts& facts) const;
-
-private:
-    std::string block(const Row& first) const;
+    // In the order in which they were measured.
+    std::vector<std::string> scenarios() const;
     // By side; empty for the baseline itself and what it has not.
     std::map<std::string, std::vector<double>> to_baseline(const Row& row) const;
 
-    std::string baseline_, note_;
-    std::vector<Row> rows_;
+    Facts facts;
+    bool complete = false;  // false: it was interrupted, or failed
+    std::vector<Row> rows;
+    std::map<std::string, std::string> baselines, notes;  // by scenario
 };
 
 double median(std::vector<double> values);
 // A value for a person: 2.13 M, 15.1 G, by its unit.
 std::string human(double value, const std::string& unit);
+// "2.13 M (2.1 M..2.2 M)": the median, lowest and highest; "-" for null.
+std::string figure(const std::vector<double>* samples, const std::string& unit);
+// "2.34", of medians; "-" if one of them was not measured.
+std::string ratio_text(const Row& row, const std::string& above, const std::string& below);
+
+// For people at a terminal: one block per case and hook.
+std::string table(const Report& report);
 
 }  // namespace underpass::bench

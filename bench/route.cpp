@@ -21,7 +21,7 @@ constexpr std::uint16_t kConnections = 1024;
 constexpr milliseconds kWarmUp(300);
 
 struct Case {
-    const char* name;
+    const char* name;  // of the scenario
     bool translated;
     std::string rules;
 };
@@ -60,9 +60,8 @@ const std::vector<Talk>& talks() {
     return all;
 }
 
-std::string name_of(const Case& each, const Talk& talk) {
-    return fmt::format("{}-{}", each.name, talk.name);
-}
+constexpr const char* kFrames = "frames-60";
+constexpr const char* kToUplink = "container-to-uplink";
 
 void measure(const Topology& topology, const Case& each, const RunOptions& options, const Add& add) {
     RoutedTraffic traffic(topology, {.ports = kConnections, .translated = each.translated}, kBytes);
@@ -75,10 +74,10 @@ void measure(const Topology& topology, const Case& each, const RunOptions& optio
 }
 
 void run_frames(Runner& runner, const Case& each, const RunOptions& options) {
-    if (!runner.wants(each.name)) return;
-    const Topology topology(fmt::format("ubench-{}", each.name), {.rules = each.rules});
+    if (!runner.wants(kFrames)) return;
+    const Topology topology(fmt::format("ubench-{}", each.name), Routing{.rules = each.rules});
     const Measure one = [&](const std::string&, const Add& add) { measure(topology, each, options, add); };
-    for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run({{topology, Ports::wires, each.name, kSides, one}}, hook);
+    for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run({{topology, Ports::wires, kFrames, kSides, one}}, hook);
 }
 
 void add_fast_share(const Topology& topology, const Add& add) {
@@ -86,7 +85,8 @@ void add_fast_share(const Topology& topology, const Add& add) {
     add("went fast", "%", 100.0 * static_cast<double>(counted.fast) / static_cast<double>(counted.all()));
 }
 
-Job job_of(const Topology& topology, Ports ports, const Case& each, const Talk& talk, const RunOptions& options) {
+Job job_of(const Topology& topology, Ports ports, const std::string& name, const Talk& talk,
+           const RunOptions& options) {
     const Ends ends = {{topology.end(ports, Side::left).there.fd(), 0},
                        {topology.end(ports, Side::right).there.fd(), usable_cpus() - 1},
                        Topology::routed_address(Side::right)};
@@ -96,51 +96,77 @@ Job job_of(const Topology& topology, Ports ports, const Case& each, const Talk& 
     };
     return {.topology = topology,
             .ports = ports,
-            .case_name = name_of(each, talk),
+            .case_name = name,
             .sides = kSides,
             .measure = one,
             .fast_share = talk.fast_share};
 }
 
-// XDP between wires, TC between containers with their offloads.
-void run_talks(Runner& runner, const Case& each, Hook hook, const RunOptions& options) {
-    const auto wanted = [&](const Talk& talk) { return runner.wants(name_of(each, talk)); };
+// Over wires by XDP, between containers with their offloads by TC. `prefix`: of the cases' names.
+void run_talks(Runner& runner, const Case& each, Hook hook, const std::string& prefix, const RunOptions& options) {
+    const auto wanted = [&](const Talk& talk) { return runner.wants(prefix + talk.name); };
     if (!runner.wants(hook) || std::ranges::none_of(talks(), wanted)) return;
     const Ports ports = hook == Hook::xdp ? Ports::wires : Ports::containers;
     const Topology topology(fmt::format("ubench-{}-tcp", each.name),
-                            {.rules = each.rules, .ports = ports, .stacks = true});
+                            Routing{.rules = each.rules, .ports = ports, .stacks = true});
     for (const Talk& talk : talks())
-        if (wanted(talk)) runner.run({job_of(topology, ports, each, talk, options)}, hook);
+        if (wanted(talk)) runner.run({job_of(topology, ports, prefix + talk.name, talk, options)}, hook);
+}
+
+void run(const Case& each, const RunOptions& options, Report& report) {
+    Runner runner(each.name, options, report);
+    report.note(each.name,
+                fmt::format("Frames: {} UDP connections, frames of {} bytes from a bridge's port to an uplink. TCP: "
+                            "between the stacks of a client behind the bridge and a server behind the uplink, over "
+                            "wires without offloads ({} is between containers with all of them).",
+                            kConnections, kBytes, kToUplink));
+    run_frames(runner, each, options);
+    run_talks(runner, each, Hook::xdp, "", options);
+}
+
+std::string prefix_of(const Case& each) {
+    return std::string(each.name) + '-';
 }
 
 }  // namespace
 
 const std::vector<std::string>& route_cases() {
     static const std::vector<std::string> names = [] {
-        std::vector<std::string> all;
-        for (const Case& each : cases()) {
-            all.emplace_back(each.name);
-            for (const Talk& talk : talks()) all.push_back(name_of(each, talk));
-        }
+        std::vector<std::string> all = {kFrames};
+        for (const Talk& talk : talks()) all.emplace_back(talk.name);
         return all;
     }();
     return names;
 }
 
-Report run_route(const RunOptions& options) {
-    Runner runner("route", options);
-    for (const Case& each : cases()) {
-        run_frames(runner, each, options);
-        for (const Hook hook : {Hook::xdp, Hook::tc}) run_talks(runner, each, hook, options);
-    }
-    Report report = runner.take();
-    report.note(fmt::format(
-        "Frames: {} UDP connections, frames of {} bytes from a bridge's port to an uplink. TCP: between the stacks of "
-        "a "
-        "client behind the bridge and a server behind the uplink; by XDP over wires without offloads, by TC between "
-        "containers with all of them, so those two are not to be held against each other.",
-        kConnections, kBytes));
-    return report;
+const std::vector<std::string>& container_to_uplink_cases() {
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> all;
+        for (const Case& each : cases())
+            for (const Talk& talk : talks()) all.push_back(prefix_of(each) + talk.name);
+        return all;
+    }();
+    return names;
+}
+
+void run_route(const RunOptions& options, Report& report) {
+    run(cases()[0], options, report);
+}
+
+void run_nat(const RunOptions& options, Report& report) {
+    run(cases()[1], options, report);
+}
+
+void run_nat_filter(const RunOptions& options, Report& report) {
+    run(cases()[2], options, report);
+}
+
+void run_container_to_uplink(const RunOptions& options, Report& report) {
+    Runner runner(kToUplink, options, report);
+    report.note(kToUplink,
+                "TCP between the stacks of a container behind the bridge and of one behind the uplink, with all "
+                "offloads: routed alone, masqueraded, and behind a stateful filter.");
+    for (const Case& each : cases()) run_talks(runner, each, Hook::tc, prefix_of(each), options);
 }
 
 }  // namespace underpass::bench

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The scenario `route`: packets from a bridge to an uplink, by the host's routes alone (route), masqueraded (nat), and
-// masqueraded through a stateful filter (nat-filter).
+// Packets from a bridge to an uplink, by the host's routes alone (route), masqueraded (nat), and masqueraded through a
+// stateful filter (nat-filter).
 //
-//   route, ...           60-byte frames of connections that the far end has answered once, in one direction
-//   route-tcp-bulk, ...  one TCP stream between two stacks
-//   route-tcp-rr, ...    one byte there, one back, one at a time, in one connection
-//   route-tcp-crr, ...   the same in a new connection each time, which is closed then
+//   frames-60   60-byte frames of connections that the far end has answered once, in one direction
+//   tcp-bulk    one TCP stream between two stacks
+//   tcp-rr      one byte there, one back, one at a time, in one connection
+//   tcp-crr     the same in a new connection each time, which is closed then
+//
+// TCP over wires by XDP; container-to-uplink is the same between containers with their offloads, by TC.
 #pragma once
 
 #include <string>
@@ -17,6 +19,11 @@
 namespace underpass::bench {
 
 const std::vector<std::string>& route_cases();
-Report run_route(const RunOptions& options);
+const std::vector<std::string>& container_to_uplink_cases();
+
+void run_route(const RunOptions& options, Report& report);
+void run_nat(const RunOptions& options, Report& report);
+void run_nat_filter(const RunOptions& options, Report& report);
+void run_container_to_uplink(const RunOptions& options, Report& report);
 
 }  // namespace underpass::bench

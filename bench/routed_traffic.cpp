@@ -31,7 +31,8 @@ void RoutedTraffic::add(const Topology::End& end, Side side, const Connections& 
     (side == Side::left ? left_sink_ : right_sink_).emplace(end.device);
     std::vector<frame_template> frames;
     for (std::uint16_t host = 0; host < connections.hosts; host++)
-        frames.push_back(routed_frame(side, host, Topology::router_mac(side),
+        frames.push_back(routed_frame(side, host,
+                                      connections.bridged ? mac_of(other(side), host) : Topology::router_mac(side),
                                       destination(side, host, connections.translated), frame_bytes));
     const GeneratorOptions options = {.ifindex = end.device,
                                       .frame_bytes = frame_bytes,

@@ -17,6 +17,7 @@ struct Connections {
     std::uint16_t hosts = 1;
     std::uint16_t ports = 1;  // of each host
     bool translated = false;  // the right sees the router's address
+    bool bridged = false;     // no router: from each host straight to its partner's MAC
 
     std::uint32_t count() const { return std::uint32_t{hosts} * ports; }
 };

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
+#include "bench/facts.h"
 #include "bench/place.h"
 
 namespace underpass::bench {
@@ -20,17 +22,17 @@ bool chosen(const std::vector<std::string>& list, const std::string& name) {
     return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
 }
 
-void progress(const std::string& text) {
-    if (isatty(STDERR_FILENO) != 0)
-        fmt::print(stderr, "\r\x1b[K{}", text);
-    else if (!text.empty())
-        fmt::print(stderr, "{}\n", text);
-}
-
 struct Turn {
     const Job* job;
     std::string side;
 };
+
+// The devices that the frames come in by, once for each kind.
+void describe(const Job& job, Report& report) {
+    const char* kind = job.ports == Ports::wires ? "wires" : "containers";
+    if (std::ranges::any_of(report.facts.devices, [&](const auto& known) { return known.first == kind; })) return;
+    report.device(kind, device_text(job.topology.end(job.ports, Side::left).there, "eth0"));
+}
 
 // Side by side, so that the jobs of one follow each other: they are held against each other too.
 std::vector<Turn> turns_of(const std::vector<Job>& jobs) {
@@ -43,7 +45,23 @@ std::vector<Turn> turns_of(const std::vector<Job>& jobs) {
 
 }  // namespace
 
-Runner::Runner(std::string scenario, const RunOptions& options) : scenario_(std::move(scenario)), options_(options) {}
+Runner::Runner(std::string scenario, const RunOptions& options, Report& report)
+    : scenario_(std::move(scenario)), options_(options), report_(report) {}
+
+Runner::~Runner() {
+    if (isatty(STDERR_FILENO) != 0) std::fputs("\r\x1b[K", stderr);
+}
+
+// On a terminal one line that changes; else a line for each that `begins`.
+void Runner::tell(const std::string& text, bool begins) {
+    if (isatty(STDERR_FILENO) != 0) {
+        const auto passed = std::chrono::steady_clock::now() - start_;
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(passed).count();
+        fmt::print(stderr, "\r\x1b[K{}{}:{:02}  {} {}", options_.progress, seconds / 60, seconds % 60, scenario_, text);
+    } else if (begins) {
+        fmt::print(stderr, "{}{} {}\n", options_.progress, scenario_, text);
+    }
+}
 
 bool Runner::wants(const std::string& case_name) const {
     return chosen(options_.cases, case_name);
@@ -56,7 +74,7 @@ bool Runner::wants(Hook hook) const {
 void Runner::run(const std::vector<Job>& jobs, Hook hook) {
     if (!wants(hook)) return;
     const std::vector<Turn> turns = turns_of(jobs);
-    for (int run = 0; run < options_.runs; run++)
+    for (int run = 0; run < options_.repeat; run++)
         for (std::size_t i = 0; i < turns.size(); i++) {
             const Turn& turn = turns[(i + static_cast<std::size_t>(run)) % turns.size()];
             run_once(*turn.job, turn.side, hook, run);
@@ -64,17 +82,14 @@ void Runner::run(const std::vector<Job>& jobs, Hook hook) {
 }
 
 void Runner::run_once(const Job& job, const std::string& side, Hook hook, int run) {
-    progress(fmt::format("{} {}: run {} of {}, {}", job.case_name, name(hook), run + 1, options_.runs, side));
+    tell(fmt::format("{} {}: run {} of {}, {}", job.case_name, name(hook), run + 1, options_.repeat, side),
+         run == 0 && side == job.sides.front());
+    describe(job, report_);
     const Contender contender(job.topology, job.ports, side, hook, job.flows);
     job.measure(side, [&](const char* metric, const char* unit, double value) {
         report_.add(scenario_, job.case_name, name(hook), metric, unit, side, value);
     });
     contender.require_fast(job.fast_share);
-}
-
-Report Runner::take() {
-    progress({});
-    return std::move(report_);
 }
 
 Traffic::Passed measure_frames(const Topology& topology, std::uint16_t bytes, const RunOptions& options,

@@ -17,10 +17,12 @@
 namespace underpass::bench {
 
 struct RunOptions {
-    int runs = 5;  // of each side
-    std::chrono::milliseconds time{1000};
+    int repeat = 37;  // runs of each side: kRunsToCompare
+    std::chrono::milliseconds time{500};
     std::vector<std::string> cases;  // empty: all
     std::vector<std::string> hooks;  // empty: both
+    bool quick = false;              // cases that take minutes are left out
+    std::string progress;            // stands before the progress: which scenario of how many
 };
 
 // One measurement of one side: adds its figures by `add(metric, unit, value)`.
@@ -40,22 +42,26 @@ struct Job {
 
 class Runner {
 public:
-    // `options` stays with the caller.
-    Runner(std::string scenario, const RunOptions& options);
+    // Both stay with the caller: whatever ends a run, what was measured before is there.
+    Runner(std::string scenario, const RunOptions& options, Report& report);
+    ~Runner();
+    Runner(Runner&&) = delete;
 
     bool wants(const std::string& case_name) const;
     bool wants(Hook hook) const;
     // All of them in each run, one side of every job after another, and beginning with another each time, so that a
     // drift of the machine falls on all of them. Progress goes to standard error.
     void run(const std::vector<Job>& jobs, Hook hook);
-    Report take();
+    Report& report() { return report_; }
 
 private:
+    void tell(const std::string& text, bool begins);
     void run_once(const Job& job, const std::string& side, Hook hook, int run);
 
     std::string scenario_;
     const RunOptions& options_;
-    Report report_;
+    Report& report_;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // Frames of this length (without a tag) between kHosts pairs of hosts on one CPU, after a warm-up. What came out, and

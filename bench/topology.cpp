@@ -63,6 +63,15 @@ lab::Spec vlan_spec(const std::string& lab, const WireVlans& vlans, bool filteri
     return spec;
 }
 
+lab::Spec filtered_spec(const std::string& lab, const Filtered& filtered) {
+    lab::Spec spec = spec_of(lab, {Ports::wires});
+    lab::Node& host = spec.nodes.front();
+    for (const char* tables : {"iptables", "ip6tables"})
+        host.sysctls.emplace_back(std::string("net.bridge.bridge-nf-call-") + tables, "1");
+    if (!filtered.rules.empty()) host.nftables = filtered.rules;
+    return spec;
+}
+
 MacAddr mac(const std::array<unsigned char, 6>& bytes) {
     MacAddr address;
     std::ranges::copy(bytes, address.bytes.begin());
@@ -213,6 +222,11 @@ Topology::Topology(Ports ports) : network_(build_anew(spec_of("ubench", kinds_of
 
 Topology::Topology(const std::string& lab, const WireVlans& vlans, bool filtering)
     : network_(build_anew(vlan_spec(lab, vlans, filtering))), vlans_(vlans), filtering_(filtering) {
+    find_ends(Ports::wires);
+}
+
+Topology::Topology(const std::string& lab, const Filtered& filtered)
+    : network_(build_anew(filtered_spec(lab, filtered))) {
     find_ends(Ports::wires);
 }
 

@@ -58,6 +58,11 @@ struct Routing {
     std::uint16_t hosts = 1;  // at either side, without stacks
 };
 
+// The kernel shows the frames between the bridge's wires to iptables and nftables (net.bridge.bridge-nf-call-*).
+struct Filtered {
+    std::string rules = {};  // in nft's language
+};
+
 // A VXLAN device is a port of the bridge, and the right end is the host's underlay: behind that wire are the hosts of
 // the right and the other VTEP, of which only frames tell. With stacks, the other VTEP is a second host with such a
 // bridge, and either bridge has a container.
@@ -74,6 +79,7 @@ public:
     explicit Topology(Ports ports);
     // Wires only. `lab`: its name, so that several are there at once. `filtering`: what kernel_filters_vlans() said.
     Topology(const std::string& lab, const WireVlans& vlans, bool filtering);
+    Topology(const std::string& lab, const Filtered& filtered);
     Topology(const std::string& lab, const Routing& routing);
     Topology(const std::string& lab, const Tunnel& tunnel);
 

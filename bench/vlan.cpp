@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <memory>
 #include <stdexcept>
 
 namespace underpass::bench {
@@ -21,17 +20,12 @@ constexpr const char* kNoFiltering =
     "VLANs "
     "is its programs, with maps that the bench wrote as the daemon would have; untagged it is the daemon's.";
 
+constexpr const char* kTagged = "tagged";
+
 struct Case {
-    const char* name;
+    const char* name;  // of the scenario
     WireVlans vlans;
 };
-
-const std::vector<Case>& cases() {
-    static const std::vector<Case> all = {{"vlan-push", {WireKind::access, WireKind::trunk}},
-                                          {"vlan-pop", {WireKind::trunk, WireKind::access}},
-                                          {"vlan-keep", {WireKind::trunk, WireKind::trunk}}};
-    return all;
-}
 
 // All of them with the tag, or none: else a side did something else than it is measured for.
 void require_tags(const Traffic::Passed& passed, const std::string& case_name, const std::string& side, bool tagged) {
@@ -51,42 +45,44 @@ std::vector<std::string> sides_of(const Case& each, bool filtering) {
 }
 
 Job job_of(const Case& each, const Topology& topology, const RunOptions& options) {
-    const Measure measure = [&](const std::string& side, const Add& add) {
+    const Measure measure = [each, &topology, &options](const std::string& side, const Add& add) {
         const bool tagged = (side == "limit" ? each.vlans.left : each.vlans.right) == WireKind::trunk;
         require_tags(measure_frames(topology, kBytes, options, add), each.name, side, tagged);
     };
-    return {topology, Ports::wires, each.name, sides_of(each, topology.filtering()), measure};
+    return {topology, Ports::wires, kTagged, sides_of(each, topology.filtering()), measure};
+}
+
+void run(const Case& each, const RunOptions& options, Report& report) {
+    Runner runner(each.name, options, report);
+    const bool filtering = kernel_filters_vlans();
+    report.compare_with(each.name, kUntagged);
+    report.note(each.name, filtering ? kFiltering : kNoFiltering);
+    const Topology plain(Ports::wires);
+    const Topology with_vlans(fmt::format("ubench-{}", each.name), each.vlans, filtering);
+    const Measure untagged = [&](const std::string& side, const Add& add) {
+        require_tags(measure_frames(plain, kBytes, options, add), kUntagged, side, false);
+    };
+    for (const Hook hook : {Hook::xdp, Hook::tc})
+        runner.run({{plain, Ports::wires, kUntagged, kSides, untagged}, job_of(each, with_vlans, options)}, hook);
 }
 
 }  // namespace
 
 const std::vector<std::string>& vlan_cases() {
-    static const std::vector<std::string> names = [] {
-        std::vector<std::string> all;
-        for (const Case& each : cases()) all.emplace_back(each.name);
-        return all;
-    }();
+    static const std::vector<std::string> names = {kUntagged, kTagged};
     return names;
 }
 
-Report run_vlan(const RunOptions& options) {
-    Runner runner("vlan", options);
-    const bool filtering = kernel_filters_vlans();
-    const Topology plain(Ports::wires);
-    std::vector<std::unique_ptr<Topology>> with_vlans;
-    std::vector<Job> jobs = {{plain, Ports::wires, kUntagged, kSides, [&](const std::string& side, const Add& add) {
-                                  require_tags(measure_frames(plain, kBytes, options, add), kUntagged, side, false);
-                              }}};
-    for (const Case& each : cases()) {
-        if (!runner.wants(each.name)) continue;
-        with_vlans.push_back(std::make_unique<Topology>(fmt::format("ubench-{}", each.name), each.vlans, filtering));
-        jobs.push_back(job_of(each, *with_vlans.back(), options));
-    }
-    for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run(jobs, hook);
-    Report report = runner.take();
-    report.compare_with(kUntagged);
-    report.note(filtering ? kFiltering : kNoFiltering);
-    return report;
+void run_vlan_push(const RunOptions& options, Report& report) {
+    run({"vlan-push", {WireKind::access, WireKind::trunk}}, options, report);
+}
+
+void run_vlan_pop(const RunOptions& options, Report& report) {
+    run({"vlan-pop", {WireKind::trunk, WireKind::access}}, options, report);
+}
+
+void run_vlan_keep(const RunOptions& options, Report& report) {
+    run({"vlan-keep", {WireKind::trunk, WireKind::trunk}}, options, report);
 }
 
 }  // namespace underpass::bench

@@ -21,18 +21,15 @@ constexpr double kTunnelled = 0.8;
 
 struct Case {
     const char* name;
-    Side from;  // right: what comes in is in the tunnel
     bool summed;
 };
 
 const std::vector<Case>& cases() {
-    static const std::vector<Case> all = {{"vxlan-decap", Side::right, true},
-                                          {"vxlan-decap-unsummed", Side::right, false},
-                                          {"vxlan-encap", Side::left, true},
-                                          {"vxlan-encap-unsummed", Side::left, false}};
+    static const std::vector<Case> all = {{"summed", true}, {"unsummed", false}};
     return all;
 }
 
+// Between containers behind the tunnel's ends.
 struct Talk {
     const char* name;
     std::uint32_t flows;
@@ -46,12 +43,12 @@ void add_tcp_transactions(const Ends& ends, const RunOptions& options, const Add
 
 const std::vector<Talk>& talks() {
     // What is to be segmented yet, TC leaves to the VXLAN device.
-    static const std::vector<Talk> all = {{"udp-small", 1, add_small_frames, kTunnelled},
-                                          {"udp-small-8", 8, add_small_frames, kTunnelled},
-                                          {"tcp-bulk", 1, add_bulk, 0},
-                                          {"tcp-bulk-8", 8, add_bulk, 0},
-                                          {"tcp-rr", 1, add_tcp_transactions, kTunnelled},
-                                          {"tcp-rr-8", 8, add_tcp_transactions, kTunnelled}};
+    static const std::vector<Talk> all = {{"vxlan-udp-small", 1, add_small_frames, kTunnelled},
+                                          {"vxlan-udp-small-8", 8, add_small_frames, kTunnelled},
+                                          {"vxlan-tcp-bulk", 1, add_bulk, 0},
+                                          {"vxlan-tcp-bulk-8", 8, add_bulk, 0},
+                                          {"vxlan-tcp-rr", 1, add_tcp_transactions, kTunnelled},
+                                          {"vxlan-tcp-rr-8", 8, add_tcp_transactions, kTunnelled}};
     return all;
 }
 
@@ -65,23 +62,24 @@ void require_tunnelled(const Topology& topology, Ports ports, double share, cons
 }
 
 // All of them with the tunnel's headers, or none: else a side did something else than it is measured for.
-void require_length(const Traffic::Passed& passed, const Case& each, const std::string& side) {
-    const bool outside = (side == "limit") == (each.from == Side::right);
+void require_length(const Traffic::Passed& passed, Side from, const std::string& side) {
+    const bool outside = (side == "limit") == (from == Side::right);
     const std::uint64_t wanted = TunnelTraffic::kFrameBytes + (outside ? OUTER_BYTES : 0);
     if (passed.received == 0 || passed.bytes != wanted * passed.received)
-        throw std::runtime_error(fmt::format("{}, {}: {} frames came out and have {} bytes, but each should have {}",
-                                             each.name, side, passed.received, passed.bytes, wanted));
+        throw std::runtime_error(fmt::format("{}: {} frames came out and have {} bytes, but each should have {}", side,
+                                             passed.received, passed.bytes, wanted));
 }
 
-void run_frames(Runner& runner, const Case& each, const RunOptions& options) {
+// From the right, what comes in is in the tunnel.
+void run_frames(Runner& runner, Side from, const Case& each, const RunOptions& options) {
     if (!runner.wants(each.name)) return;
-    const Topology topology(fmt::format("ubench-{}", each.name), Tunnel{.summed = each.summed});
+    const Topology topology("ubench-vxlan-frames", Tunnel{.summed = each.summed});
     const Measure one = [&](const std::string& side, const Add& add) {
         TunnelTraffic traffic(topology, kHosts, each.summed);
         traffic.learn();
-        traffic.forward(each.from, kWarmUp);
-        const auto passed = traffic.forward(each.from, options.time);
-        require_length(passed, each, side);
+        traffic.forward(from, kWarmUp);
+        const auto passed = traffic.forward(from, options.time);
+        require_length(passed, from, side);
         add("frames", "frames/s", static_cast<double>(passed.received) / passed.seconds);
         add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
         if (side == "underpass") require_tunnelled(topology, Ports::wires, kTunnelled, add);
@@ -96,7 +94,9 @@ void run_frames(Runner& runner, const Case& each, const RunOptions& options) {
                    hook);
 }
 
-void run_talks(Runner& runner, const RunOptions& options) {
+}  // namespace
+
+void run_vxlan_talks(Runner& runner, const RunOptions& options) {
     const auto wanted = [&](const Talk& talk) { return runner.wants(talk.name); };
     if (!runner.wants(Hook::tc) || std::ranges::none_of(talks(), wanted)) return;
     const Topology topology("ubench-vxlan", Tunnel{.stacks = true});
@@ -119,29 +119,43 @@ void run_talks(Runner& runner, const RunOptions& options) {
     }
 }
 
+namespace {
+
+void run(const char* scenario, Side from, const RunOptions& options, Report& report) {
+    Runner runner(scenario, options, report);
+    report.note(scenario,
+                fmt::format("{} flows, inner frames of {} bytes, {} more in the tunnel; unsummed: no outer UDP "
+                            "checksum. The limit redirects what comes in as it is.",
+                            kHosts, TunnelTraffic::kFrameBytes, OUTER_BYTES));
+    for (const Case& each : cases()) run_frames(runner, from, each, options);
+}
+
 }  // namespace
 
 const std::vector<std::string>& vxlan_cases() {
     static const std::vector<std::string> names = [] {
         std::vector<std::string> all;
         for (const Case& each : cases()) all.emplace_back(each.name);
+        return all;
+    }();
+    return names;
+}
+
+const std::vector<std::string>& vxlan_talk_cases() {
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> all;
         for (const Talk& talk : talks()) all.emplace_back(talk.name);
         return all;
     }();
     return names;
 }
 
-Report run_vxlan(const RunOptions& options) {
-    Runner runner("vxlan", options);
-    for (const Case& each : cases()) run_frames(runner, each, options);
-    run_talks(runner, options);
-    Report report = runner.take();
-    report.note(fmt::format(
-        "Frames: {} flows, inner frames of {} bytes, {} more in the tunnel; unsummed: no outer UDP checksum. The limit "
-        "redirects what comes in as it is. UDP and TCP: between containers with all offloads behind two hosts, each of "
-        "which has Underpass, or the limit; TCP in bulk is mostly left to the VXLAN devices.",
-        kHosts, TunnelTraffic::kFrameBytes, OUTER_BYTES));
-    return report;
+void run_vxlan_decap(const RunOptions& options, Report& report) {
+    run("vxlan-decap", Side::right, options, report);
+}
+
+void run_vxlan_encap(const RunOptions& options, Report& report) {
+    run("vxlan-encap", Side::left, options, report);
 }
 
 }  // namespace underpass::bench

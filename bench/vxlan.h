@@ -16,6 +16,11 @@ namespace underpass::bench {
 
 const std::vector<std::string>& vxlan_cases();
 
-Report run_vxlan(const RunOptions& options);
+void run_vxlan_decap(const RunOptions& options, Report& report);
+void run_vxlan_encap(const RunOptions& options, Report& report);
+
+// Between containers, for a scenario that has others of these, too.
+const std::vector<std::string>& vxlan_talk_cases();
+void run_vxlan_talks(Runner& runner, const RunOptions& options);
 
 }  // namespace underpass::bench

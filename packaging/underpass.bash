@@ -100,7 +100,7 @@ _underpass() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' flags='' devices='' i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case $command,${COMP_WORDS[i]} in
-        ,check | ,up | ,down | ,status | ,flows | ,run) command=${COMP_WORDS[i]} && break ;;
+        ,check | ,up | ,down | ,status | ,flows | ,run | ,bench) command=${COMP_WORDS[i]} && break ;;
         ,lab) command=lab ;;
         lab,up | lab,down | lab,show | lab,exec | lab,test | lab,graph | lab,models | lab,init | lab,schema)
             command="lab ${COMP_WORDS[i]}" && break
@@ -118,7 +118,15 @@ _underpass() {
         mapfile -t COMPREPLY < <(compgen -W "auto tc xdp" -- "$current")
         return
         ;;
-    run,-c | run,--config)
+    bench,--hook)
+        mapfile -t COMPREPLY < <(compgen -W "tc xdp" -- "$current")
+        return
+        ;;
+    bench,--seconds | bench,--repeat | bench,--case)
+        COMPREPLY=()
+        return
+        ;;
+    run,-c | run,--config | bench,--json | bench,--html | bench,--markdown | bench,--against | bench,--from)
         compopt -o filenames 2>/dev/null # fails, harmlessly, where bash itself does not ask
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -137,20 +145,25 @@ _underpass() {
         ;;
     esac
     case $command in
-    '') flags="check up down status flows run lab --help --version" ;;
+    '') flags="check up down status flows run lab bench --help --version" ;;
     check) flags="--hook --json --help" devices="$(_underpass_devices bridge) $(_underpass_devices brport)" ;;
     up) flags="--hook --all --rxvlan-off --json --help" devices=$(_underpass_devices bridge) ;;
     down) flags="--json --help" devices=$(_underpass_devices bridge) ;;
     status) flags="--vlans --json --help" ;;
     flows) flags="--top --json --help" ;;
     run) flags="--config --all --hook --rxvlan-off --help" ;;
+    bench)
+        flags="--seconds --repeat --quick --hook --case --json --html --markdown --against --from --help"
+        devices="l2 l2-brnf vlan-push vlan-pop vlan-keep route nat nat-filter vxlan-decap vxlan-encap
+            container-to-container container-to-uplink mac-scale flow-scale"
+        ;;
     lab) flags="up down show exec test graph models init schema --help" ;;
     "lab "*)
         _underpass_lab "$current" "${command#lab }" "$i"
         return
         ;;
     esac
-    # Where a device is expected, a flag is offered once its first dash is there.
+    # Where a device (or a scenario) is expected, a flag is offered once its first dash is there.
     if [ -n "${devices//[[:space:]]/}" ] && [[ $current != -* ]]; then flags=$devices; fi
     mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$current")
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/command.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+
+#include "bench/against.h"
+#include "bench/facts.h"
+#include "bench/kept.h"
+#include "bench/page.h"
+#include "bench/scenarios.h"
+#include "lab/interrupt.h"
+
+namespace underpass::bench {
+
+namespace {
+
+// A file that can be written is known before the minutes of measuring; it is written after them.
+class Output {
+public:
+    Output(std::string path, std::function<std::string(const Report&)> render)
+        : path_(std::move(path)), render_(std::move(render)) {
+        if (!path_.empty() && (file_.open(path_, std::ios::app), !file_)) fail();
+        file_.close();
+    }
+
+    void write(const Report& report) {
+        if (path_.empty()) return;
+        file_.open(path_, std::ios::trunc);
+        if (!(file_ << render_(report) << std::flush)) fail();
+        file_.close();
+    }
+
+private:
+    [[noreturn]] void fail() const { throw std::runtime_error("cannot write " + path_); }
+
+    std::string path_;
+    std::function<std::string(const Report&)> render_;
+    std::ofstream file_;
+};
+
+void require_cases(const std::vector<Scenario>& scenarios, const std::vector<std::string>& cases) {
+    for (const std::string& name : cases) {
+        const auto has = [&](const Scenario& each) { return std::ranges::count(each.cases, name) > 0; };
+        if (std::ranges::any_of(scenarios, has)) continue;
+        std::string known;
+        for (const Scenario& each : scenarios)
+            for (const std::string& other : each.cases)
+                if (known.find(other + ',') == std::string::npos) known += ' ' + other + ',';
+        throw std::invalid_argument(
+            fmt::format("there is no case '{}' there; there are:{}", name, known.substr(0, known.size() - 1)));
+    }
+}
+
+// Throws where the request cannot be done, before anything is.
+std::vector<Scenario> require_possible(const Request& request) {
+    std::vector<Scenario> scenarios = scenarios_named(request.scenarios);
+    require_cases(scenarios, request.options.cases);
+    if (geteuid() != 0) throw std::runtime_error("measuring needs root: sudo underpass bench ...");
+    if (!request.options.cases.empty())
+        std::erase_if(scenarios, [&](const Scenario& each) {
+            return std::ranges::none_of(each.cases, [&](const std::string& name) {
+                return std::ranges::count(request.options.cases, name) > 0;
+            });
+        });
+    return scenarios;
+}
+
+void measure(const std::vector<Scenario>& scenarios, const Request& request, Report& report) {
+    report.facts = facts_of_this_run(request.version);
+    report.facts.seconds = static_cast<double>(request.options.time.count()) / 1000;
+    report.facts.repeat = request.options.repeat;
+    // What one scenario needs and this machine has not is no reason to leave out the others.
+    std::string failed;
+    for (std::size_t i = 0; i < scenarios.size(); i++) {
+        RunOptions options = request.options;
+        if (scenarios.size() > 1) options.progress = fmt::format("[{}/{}] ", i + 1, scenarios.size());
+        lab::throw_if_interrupted();
+        try {
+            scenarios[i].run(options, report);
+        } catch (const std::runtime_error& error) {
+            failed += fmt::format("{}{}: {}", failed.empty() ? "" : "\n", scenarios[i].name, error.what());
+        }
+    }
+    if (!failed.empty()) throw std::runtime_error(failed);
+    report.complete = true;
+}
+
+void print(const Report& report) {
+    fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}\n", table(report),
+               report.facts.kernel, report.facts.cpu, report.facts.repeat, report.facts.seconds,
+               report.complete ? "" : "; INCOMPLETE");
+}
+
+void require_no_slower(const Report& before, const Report& now, const std::string& file) {
+    const Against against = compare(before, now);
+    fmt::print("{}", table(against));
+    if (against.comparisons.empty()) throw std::runtime_error("there is nothing to compare with in " + file);
+    const auto slower = std::ranges::count_if(against.comparisons, &Comparison::slower);
+    if (slower > 0)
+        throw std::runtime_error(
+            fmt::format("{} of {} are slower than in {}", slower, against.comparisons.size(), file));
+}
+
+}  // namespace
+
+void perform(const Request& request) {
+    Report report;
+    std::vector<Scenario> scenarios;
+    std::optional<Report> before;
+    if (request.from.empty())
+        scenarios = require_possible(request);
+    else
+        report = read_kept(request.from);
+    if (!request.against.empty()) before = read_kept(request.against);
+    std::vector<Output> outputs;
+    outputs.emplace_back(request.json, [](const Report& of) { return to_json(of).dump(2) + '\n'; });
+    outputs.emplace_back(request.html, html_page);
+    outputs.emplace_back(request.markdown, markdown_page);
+    const auto show = [&] {
+        for (Output& output : outputs) output.write(report);
+        print(report);
+    };
+    if (request.from.empty()) try {
+            measure(scenarios, request, report);
+        } catch (...) {
+            show();
+            throw;
+        }
+    show();
+    if (before) require_no_slower(*before, report, request.against);
+}
+
+}  // namespace underpass::bench

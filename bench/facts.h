@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Where a run is made: this machine, as far as it decides what comes out.
+#pragma once
+
+#include <string>
+
+#include "bench/report.h"
+#include "bench/topology.h"
+
+namespace underpass::bench {
+
+// All but the devices. `version`: of Underpass.
+Facts facts_of_this_run(const std::string& version);
+// Of the device at an end, in a namespace: its driver, and the offloads that are on.
+std::string device_text(const lab::Namespace& there, const std::string& device);
+
+}  // namespace underpass::bench

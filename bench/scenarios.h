@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// All that can be measured, by name.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/report.h"
+#include "bench/runner.h"
+
+namespace underpass::bench {
+
+struct Scenario {
+    std::string name, description;
+    std::vector<std::string> cases;
+    void (*run)(const RunOptions& options, Report& report);  // adds to the report whatever it has, also when it throws
+};
+
+// In the order in which they run.
+const std::vector<Scenario>& all_scenarios();
+
+// These, in that order, each once; all if none is named. Throws std::invalid_argument with the names there are.
+std::vector<Scenario> scenarios_named(const std::vector<std::string>& names);
+
+}  // namespace underpass::bench
