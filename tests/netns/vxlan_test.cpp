@@ -82,11 +82,14 @@ TEST_P(VxlanTest, TwoMachines) {
     expect_same_with_and_without(VxlanNet(net(), two));
 }
 
-TEST_P(VxlanTest, ThreeMachines) {
+// Each hook and each family once.
+class VxlanVariedTest : public VxlanTest {};
+
+TEST_P(VxlanVariedTest, ThreeMachines) {
     expect_same_with_and_without(VxlanNet(net(), plan()));
 }
 
-TEST_P(VxlanTest, JumboFrames) {
+TEST_P(VxlanVariedTest, JumboFrames) {
     VxlanPlan jumbo = plan();
     jumbo.machines = 2;
     jumbo.underlay_mtu = 9000;
@@ -105,7 +108,7 @@ TEST_P(VxlanTest, JumboFrames) {
 
 // Inner frames as large as the underlay's: with the outer headers they are too big. Who forbids fragments is told, and
 // keeps to it; the others' go in two parts.
-TEST_P(VxlanTest, InnerFramesTooBig) {
+TEST_P(VxlanVariedTest, InnerFramesTooBig) {
     VxlanPlan big = plan();
     big.machines = 2;
     big.inner_mtu = big.underlay_mtu;
@@ -272,7 +275,7 @@ TEST_P(VxlanMoveTest, AMachineDies) {
 }
 
 // Nobody learns by what VTEP a frame came; somebody says where each address is, and says it anew when it is elsewhere.
-TEST_P(VxlanTest, StaticEntries) {
+TEST_P(VxlanVariedTest, StaticEntries) {
     VxlanPlan fixed = plan();
     fixed.learning = false;
     const VxlanNet net(this->net(), fixed);
@@ -312,6 +315,8 @@ constexpr auto kWayName = [](const auto& test) {
 };
 INSTANTIATE_TEST_SUITE_P(Hooks, VxlanTest, kWays, kWayName);
 INSTANTIATE_TEST_SUITE_P(Hooks, VxlanMoveTest, kWays, kWayName);
+INSTANTIATE_TEST_SUITE_P(Hooks, VxlanVariedTest, ::testing::Values(std::tuple("tc", "IPv6"), std::tuple("xdp", "IPv4")),
+                         kWayName);
 
 }  // namespace
 

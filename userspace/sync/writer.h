@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// The writer: operations become map updates, and what the programs remembered of what was there before ends. A failed one is counted and given back; it never ends the loop.
+// The writer: operations become map updates, and what the programs remembered of what was there before ends. A failed
+// one is counted and given back; it never ends the loop.
 #pragma once
 
 #include <cstdint>
