@@ -100,7 +100,7 @@ _underpass() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' flags='' devices='' i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case $command,${COMP_WORDS[i]} in
-        ,check | ,up | ,down | ,status | ,flows | ,run | ,bench) command=${COMP_WORDS[i]} && break ;;
+        ,check | ,up | ,down | ,status | ,flows | ,run | ,bench | ,pktgen) command=${COMP_WORDS[i]} && break ;;
         ,lab) command=lab ;;
         lab,up | lab,down | lab,show | lab,exec | lab,test | lab,graph | lab,models | lab,init | lab,schema)
             command="lab ${COMP_WORDS[i]}" && break
@@ -122,7 +122,13 @@ _underpass() {
         mapfile -t COMPREPLY < <(compgen -W "tc xdp" -- "$current")
         return
         ;;
-    bench,--seconds | bench,--repeat | bench,--case)
+    pktgen,--xmit-mode)
+        mapfile -t COMPREPLY < <(compgen -W "start_xmit queue_xmit netif_receive" -- "$current")
+        return
+        ;;
+    bench,--seconds | bench,--repeat | bench,--case | pktgen,--destination* | pktgen,--source* | \
+        pktgen,--vlan | pktgen,--size | pktgen,--seconds | pktgen,--count | pktgen,--rate | pktgen,--threads | \
+        pktgen,--burst | pktgen,--clone)
         COMPREPLY=()
         return
         ;;
@@ -145,7 +151,7 @@ _underpass() {
         ;;
     esac
     case $command in
-    '') flags="check up down status flows run lab bench --help --version" ;;
+    '') flags="check up down status flows run lab bench pktgen --help --version" ;;
     check) flags="--hook --json --help" devices="$(_underpass_devices bridge) $(_underpass_devices brport)" ;;
     up) flags="--hook --all --rxvlan-off --json --help" devices=$(_underpass_devices bridge) ;;
     down) flags="--json --help" devices=$(_underpass_devices bridge) ;;
@@ -156,6 +162,11 @@ _underpass() {
         flags="--seconds --repeat --quick --hook --case --json --html --markdown --against --from --help"
         devices="l2 l2-brnf vlan-push vlan-pop vlan-keep route nat nat-filter vxlan-decap vxlan-encap
             container-to-container container-to-uplink mac-scale flow-scale"
+        ;;
+    pktgen)
+        flags="--destination-mac --source-mac --destination --source --destination-port --source-port --random --vlan
+            --size --seconds --count --rate --threads --burst --clone --xmit-mode --dry-run --json --help"
+        devices=$(_underpass_devices queues)
         ;;
     lab) flags="up down show exec test graph models init schema --help" ;;
     "lab "*)

@@ -119,7 +119,11 @@ class BadWordsTest : public BadInputTest {};
 
 TEST_F(BadWordsTest, WrongWords) {
     const lab::Namespace& host = make("host");
-    expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, flows, run or lab", "--help"});
+    expect_refused_words(host, {"pktgen", "a", "--destination-mac", "02:00:00:00:00:01", "--size", "10"}, kWrongUse,
+                         {"58 bytes at the least", "not 10"});
+    expect_refused_words(host, {"pktgen", "a", "--destination-mac", "somewhere"}, kWrongUse,
+                         {"--destination-mac somewhere", "not a MAC address"});
+    expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, flows, run, lab, bench or pktgen", "--help"});
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
     expect_refused_words(host, {"--frob"}, kWrongUse, {"--frob", "underpass --help"});
     expect_refused_words(host, {"up"}, kWrongUse, {"name a bridge", "--all", "underpass check"});

@@ -26,6 +26,16 @@
 
 namespace underpass::test {
 
+lab::Spec underlay_spec() {
+    lab::Spec spec;
+    spec.nodes.push_back(lab::quiet_node("underlay"));
+    lab::Bridge hub;
+    hub.name = "switch";
+    hub.multicast_snooping = false;
+    spec.nodes.front().bridges.push_back(std::move(hub));
+    return spec;
+}
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -101,12 +111,7 @@ void add_machine(lab::Spec& spec, const VxlanPlan& plan, std::size_t machine) {
 }
 
 lab::Spec spec_of(const VxlanPlan& plan) {
-    lab::Spec spec;
-    spec.nodes.push_back(lab::quiet_node("underlay"));
-    lab::Bridge hub;
-    hub.name = "switch";
-    hub.multicast_snooping = false;
-    spec.nodes.front().bridges.push_back(std::move(hub));
+    lab::Spec spec = underlay_spec();
     for (std::size_t machine = 1; machine <= plan.machines; machine++) {
         add_machine(spec, plan, machine);
         add_container(spec, plan, machine, machine);

@@ -87,6 +87,9 @@ private:
     const lab::Network& network_;
 };
 
+// What the machines hang on: the node "underlay" with the bridge "switch", which has no ports yet.
+lab::Spec underlay_spec();
+
 // Frames that came in by a device of that machine and ended so; 0 if Underpass does not have the device.
 std::uint64_t frames_of(const lab::Namespace& host, const std::string& device, reason how);
 

@@ -152,12 +152,7 @@ protected:
     }
 
     static lab::Spec spec() {
-        lab::Spec spec;
-        spec.nodes.push_back(lab::quiet_node("underlay"));
-        lab::Bridge hub;
-        hub.name = "switch";
-        hub.multicast_snooping = false;
-        spec.nodes.front().bridges.push_back(std::move(hub));
+        lab::Spec spec = underlay_spec();
         add_machine(spec, 1);
         add_machine(spec, 2);
         add_container(spec, 1, "c1", 1, {10}, false);

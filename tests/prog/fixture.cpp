@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "loader/attach.h"
 #include "loader/error.h"
 #include "loader/log.h"
 
@@ -128,6 +129,21 @@ LoadedPrograms::LoadedPrograms()
       programs_(where_.run([] { return Programs::load(PinDirectory::of_this_namespace(), {.fdb = kFdbSize}); })),
       xdp_(load_xdp(programs_)),
       xdp_link_(where_.run([this] { return attach(program_fd(xdp_, PROGRAM_XDP), in_); })) {}
+
+// What is pinned would outlive the namespace.
+LoadedPrograms::~LoadedPrograms() {
+    where_.run([] { PinDirectory::of_this_namespace().remove(); });
+}
+
+void LoadedPrograms::attach_to_tc() {
+    xdp_link_ = Fd();
+    where_.run([this] {
+        for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
+        const PinDirectory pins = PinDirectory::of_this_namespace();
+        pins.create();
+        attach_tc(programs_, pins, number(in_), TcPoint::ingress);
+    });
+}
 
 void LoadedPrograms::beat(Beat beat) {
     programs_.heartbeat.beat();

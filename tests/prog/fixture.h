@@ -38,13 +38,17 @@ public:
     // Makes the namespace of the running test, with the devices "in" and "out" and their far ends "in-far", "out-far".
     // Throws std::system_error, VerifierError.
     LoadedPrograms();
+    ~LoadedPrograms();
+    LoadedPrograms(const LoadedPrograms&) = delete;
+    LoadedPrograms& operator=(const LoadedPrograms&) = delete;
 
     const lab::Namespace& where() const { return where_; }
     Programs& programs() { return programs_; }
     Ifindex in() const { return in_; }
 
-    // Leaves the ingress device to TC. No run on XDP any more.
-    void detach_xdp() { xdp_link_ = Fd(); }
+    // Leaves the ingress device to TC, and attaches the program there: from then on frames go the stack's way. No run
+    // on XDP any more. It may take longer than a heartbeat counts: set() comes last.
+    void attach_to_tc();
 
     // Writes the maps; counters start from zero.
     void set(const World& world);

@@ -11,7 +11,6 @@
 #include <thread>
 
 #include "harness/frame_socket.h"
-#include "loader/attach.h"
 #include "loader/error.h"
 #include "prog/expect.h"
 #include "prog/fixture.h"
@@ -26,16 +25,10 @@ protected:
     void SetUp() override {
         if (::geteuid() != 0) GTEST_SKIP() << "needs root";
         loaded_ = std::make_unique<LoadedPrograms>();
-        loaded_->detach_xdp();
     }
 
-    // Attaching may take longer than a heartbeat counts, so the world, and its beat, come last.
     void attach(const World& world) {
-        loaded_->where().run([this] {
-            const PinDirectory pins = PinDirectory::of_this_namespace();
-            pins.create();
-            attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
-        });
+        loaded_->attach_to_tc();
         loaded_->set(world);
     }
 
@@ -117,9 +110,6 @@ TEST_F(Live, ATagBesideTheBytesDoesNotMakeAFrameTooBig) {
 // they should, and nothing else does.
 TEST_F(Live, WhatNoTestRunShows) {
     attach({});
-    loaded_->where().run([] {
-        for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
-    });
     FrameSocket in(loaded_->where(), "in-far");
     FrameSocket out(loaded_->where(), "out-far");
     std::size_t shown = 0;

@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "harness/frame_socket.h"
-#include "loader/attach.h"
 #include "prog/tunnel_fixture.h"
 
 namespace underpass::test {
@@ -312,16 +311,8 @@ TEST_F(Decap, OfAVlanDevice) {
 
 // The same where the outer tag is beside the bytes, as the kernel has it for TC.
 TEST_F(Decap, OfAVlanDeviceWithTheTagBesideTheBytes) {
-    loaded_->detach_xdp();
-    loaded_->where().run([] {
-        for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
-    });
+    loaded_->attach_to_tc();
     FrameSocket in(loaded_->where(), "in-far"), out(loaded_->where(), "out-far");
-    loaded_->where().run([this] {
-        const PinDirectory pins = PinDirectory::of_this_namespace();
-        pins.create();
-        attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
-    });
     const auto arrives = [&](const Frame& packet, const Frame& leaving, const DecapFacts& facts) {
         write(facts);
         out.discard();
@@ -347,11 +338,6 @@ TEST_F(Decap, OfAVlanDeviceWithTheTagBesideTheBytes) {
     const Frame tagged =
         Ethernet{.destination = kTo, .source = kFrom} / Vlan{.vid = kNative} / IPv4{} / UDP{} / Payload{59};
     arrives(around(inner4(101)), tagged, aware);
-    loaded_->where().run([this] {
-        const PinDirectory pins = PinDirectory::of_this_namespace();
-        detach_tc(pins, number(loaded_->in()), TcPoint::ingress, true);
-        pins.remove();
-    });
 }
 
 TEST_F(Decap, IsNoPacketOfATunnel) {

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "harness/frame_socket.h"
-#include "loader/attach.h"
 #include "prog/tunnel_fixture.h"
 
 namespace underpass::test {
@@ -446,16 +445,8 @@ std::vector<Frame> packets(FrameSocket& socket, milliseconds time) {
 
 // The same where the tag is beside the bytes, as the kernel has it for TC.
 TEST_F(Encap, TagBesideTheBytesIsStripped) {
-    loaded_->detach_xdp();
-    loaded_->where().run([] {
-        for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
-    });
+    loaded_->attach_to_tc();
     FrameSocket in(loaded_->where(), "in-far"), out(loaded_->where(), "out-far");
-    loaded_->where().run([this] {
-        const PinDirectory pins = PinDirectory::of_this_namespace();
-        pins.create();
-        attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
-    });
     for (const std::uint16_t outer_vid : {std::uint16_t{0}, kOuterVid})
         for (const auto& [ipv6, summed] :
              {std::pair(false, false), std::pair(false, true), std::pair(true, false), std::pair(true, true)}) {
@@ -478,11 +469,6 @@ TEST_F(Encap, TagBesideTheBytesIsStripped) {
             EXPECT_EQ(packets(out, 100ms).size(), 0U);
             EXPECT_EQ(loaded_->programs().flows.lookup(key({}))->asked, 2U);
         }
-    loaded_->where().run([this] {
-        const PinDirectory pins = PinDirectory::of_this_namespace();
-        detach_tc(pins, number(loaded_->in()), TcPoint::ingress, true);
-        pins.remove();
-    });
 }
 
 // Flannel's way: the packet is routed out of the VXLAN device, which is no port, and back.

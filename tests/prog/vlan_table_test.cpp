@@ -13,7 +13,6 @@
 #include <thread>
 
 #include "harness/frame_socket.h"
-#include "loader/attach.h"
 #include "prog/expect.h"
 #include "prog/fixture.h"
 
@@ -186,13 +185,7 @@ protected:
     }
 
     void go_live() {
-        loaded_->detach_xdp();
-        loaded_->where().run([] {
-            const PinDirectory pins = PinDirectory::of_this_namespace();
-            pins.create();
-            attach_tc(loaded_->programs(), pins, number(loaded_->in()), TcPoint::ingress);
-            for (const char* end : {"in-far", "out-far"}) lab::wait_until_running(end);
-        });
+        loaded_->attach_to_tc();
         in_far_.emplace(loaded_->where(), "in-far");
         out_far_.emplace(loaded_->where(), "out-far");
     }

@@ -15,6 +15,7 @@ void add_flows(CLI::App& app);
 void add_run(CLI::App& app);
 void add_lab(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_pktgen(CLI::App& app);
 
 // Words of a command line, with a `--` behind the node of `lab exec` where it was forgotten: all behind it is the
 // command's, in its order.

@@ -51,7 +51,7 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
         return fmt::format("there is no command '{} {}' (see `underpass{} --help`)", command.substr(1), argv[next],
                            command);
     if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
-    if (argc < 2) return "say what to do: check, up, down, status, flows, run, lab or bench (see `underpass --help`)";
+    if (argc < 2) return "say what to do: check, up, down, status, flows, run, lab, bench or pktgen (see `underpass --help`)";
     if (argv[1][0] == '-')
         return fmt::format("there is no option '{}' before the command (see `underpass --help`)", argv[1]);
     return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
     underpass::add_run(app);
     underpass::add_lab(app);
     underpass::add_bench(app);
+    underpass::add_pktgen(app);
     try {
         std::vector<std::string> words = underpass::mark_command({argv + 1, argv + argc});
         std::reverse(words.begin(), words.end());  // as CLI11 wants them
