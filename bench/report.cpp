@@ -111,10 +111,8 @@ std::string figure(const std::vector<double>* samples, const std::string& unit) 
 }
 
 std::string ratio_text(const Row& row, const std::string& above, const std::string& below) {
-    const auto* one = row.of(above);
-    const auto* two = row.of(below);
-    if (one == nullptr || two == nullptr || median(*two) == 0) return "-";
-    return fmt::format("{:.2f}", median(*one) / median(*two));
+    const auto all = ratios(row, above, below);
+    return all.empty() ? "-" : fmt::format("{:.2f}", median(all));
 }
 
 void Report::add(const std::string& scenario, const std::string& case_name, const std::string& hook,

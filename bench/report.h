@@ -68,7 +68,7 @@ double median(std::vector<double> values);
 std::string human(double value, const std::string& unit);
 // "2.13 M (2.1 M..2.2 M)": the median, lowest and highest; "-" for null.
 std::string figure(const std::vector<double>* samples, const std::string& unit);
-// "2.34", of medians; "-" if one of them was not measured.
+// "2.34", the median of the ratios within each run; "-" if one of them was not measured.
 std::string ratio_text(const Row& row, const std::string& above, const std::string& below);
 
 // For people at a terminal: one block per case and hook.
