@@ -207,7 +207,8 @@ Facts::Named head_of(const Report& report) {
                          {"runs", fmt::format("{} of each side, {} s each", facts.repeat, facts.seconds)}};
     std::string versions;
     for (const auto& [name, version] : facts.versions)
-        versions += (versions.empty() ? "" : "; ") + (version.starts_with(name) ? version : name + ' ' + version);
+        versions += fmt::format("{}{}", versions.empty() ? "" : "; ",
+                                version.starts_with(name) ? version : fmt::format("{} {}", name, version));
     head.emplace_back("versions", versions);
     for (const auto& [name, text] : facts.devices) head.emplace_back("devices: " + name, text);
     return head;

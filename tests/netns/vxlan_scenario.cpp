@@ -195,7 +195,7 @@ private:
         if (kind == 4) upper = Bytes{{0, 1, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8}};
         return {to, from, chance(40), upper, static_cast<std::uint8_t>(chance(20) ? below(256) : 0)};
     }
-    Frame frame_of(Inner one, bool odd) {
+    Frame frame_of(const Inner& one, bool odd) {
         IPv4 ip{.source = "10.14.0.1", .destination = "10.14.0.2", .tos = one.tos};
         IPv6 ip6{.source = "fd14::1", .destination = "fd14::2", .tos = one.tos};
         if (std::holds_alternative<Bytes>(one.upper))

@@ -191,6 +191,7 @@ protected:
 
 TEST_P(VxlanVlanTest, Conversations) {
     std::vector<std::string> expected;
+    expected.reserve(kWays.size());
     for (const Way& way : kWays) expected.push_back(converse(way));
     EXPECT_THAT(expected, ::testing::Each(HasSubstr("20 packets transmitted, 20 received")));
     const std::string connected = hold_connections(space("t1"), space("c2"), "10.10.0.2");
@@ -206,6 +207,7 @@ TEST_P(VxlanVlanTest, Conversations) {
             {"host1", way.tunnel_back, REASON_DECAPSULATED},
         }};
         std::vector<std::uint64_t> before;
+        before.reserve(steps.size());
         for (const auto& [host, device, how] : steps) before.push_back(frames(host, device, how));
         EXPECT_EQ(converse(way), expected[i]);
         for (std::size_t step = 0; step < steps.size(); step++) {

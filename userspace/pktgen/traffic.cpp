@@ -124,10 +124,10 @@ std::vector<std::string> device_commands(const Traffic& traffic, std::uint32_t t
 
 // "Result: OK: 1000094(c1000012+d82) usec, 1000 (60byte,0frags)\n  999pps 0Mb/sec (479520bps) errors: 0"
 std::optional<Result> parse_result(const std::string& text) {
-    static const std::regex kLine(
+    static const std::regex pattern(
         R"(Result: OK: (\d+)\(c\d+\+d\d+\) usec, (\d+) \(\d+byte,\d+frags\)\s+\d+pps [^\n]*errors: (\d+))");
     std::smatch found;
-    if (!std::regex_search(text, found, kLine)) return std::nullopt;
+    if (!std::regex_search(text, found, pattern)) return std::nullopt;
     try {
         return Result{.packets = std::stoull(found[2]),
                       .errors = std::stoull(found[3]),
@@ -138,9 +138,9 @@ std::optional<Result> parse_result(const std::string& text) {
 }
 
 std::uint64_t parse_progress(const std::string& text) {
-    static const std::regex kLine(R"(pkts-sofar: (\d{1,19})\b)");
+    static const std::regex pattern(R"(pkts-sofar: (\d{1,19})\b)");
     std::smatch found;
-    return std::regex_search(text, found, kLine) ? std::stoull(found[1]) : 0;
+    return std::regex_search(text, found, pattern) ? std::stoull(found[1]) : 0;
 }
 
 // "Running: \nStopped: eth0@0 \nResult: NA"
