@@ -74,6 +74,9 @@ static __always_inline enum verdict source(struct packet *pkt)
 	if (entry->distrusted)
 		return pass(pkt, REASON_SOURCE_MOVED);
 	pkt->from = entry;
+	/* Of one that was never shown nothing is remembered: its pulse is due. */
+	if (!entry->shown_ns)
+		pkt->memo = NULL;
 	if (pkt->memo)
 		memo_set(pkt->memo, pkt, entry->shown_ns);
 	return CONTINUE;

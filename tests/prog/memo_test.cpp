@@ -107,6 +107,20 @@ TEST_P(Memo, LastsUntilThePulse) {
     for (int i = 0; i < 2; i++) EXPECT_EQ(goes(frame()), GetParam() == On::tc) << "it may overtake a frame before it";
 }
 
+// However young the clock is.
+TEST_P(Memo, IsOfNoHostThatWasNeverShown) {
+    World unshown;
+    unshown.fdb[kFrom].shown = Shown::never;
+    loaded_->set(unshown);
+    device record = loaded_->programs().devices.lookup(kInSlot).value();
+    record.pulse_ns = ~std::uint64_t{0};
+    ASSERT_FALSE(loaded_->programs().devices.update(kInSlot, record));
+    for (int i = 0; i < 2; i++) EXPECT_EQ(loaded_->run(On::xdp, frame()).action, expected_action(On::xdp, false));
+    EXPECT_EQ(loaded_->fdb().at(kFrom).shown, Shown::never);
+    EXPECT_EQ(loaded_->run(On::tc, frame()).action, expected_action(On::tc, false));
+    EXPECT_EQ(loaded_->fdb().at(kFrom).shown, Shown::just_now);
+}
+
 // What a port may do is not remembered.
 TEST_P(Memo, SaysNothingOfThePorts) {
     for (const std::uint32_t slot : {kInSlot, kOutSlot}) {
