@@ -32,7 +32,7 @@ TEST(Pktgen, IsToldWhatToSend) {
     traffic.vid = 10;
     traffic.priority = 5;
     traffic.burst = 32;
-    EXPECT_EQ(fault_of(traffic), "");
+    EXPECT_EQ(fault_of(traffic, 1), "");
     EXPECT_THAT(
         device_commands(traffic, 0, 1),
         ElementsAre("xmit_mode start_xmit", "count 0", "delay 0", "min_pkt_size 64", "max_pkt_size 1514",
@@ -60,9 +60,9 @@ TEST(Pktgen, PortsAreARangeWithBothEnds) {
     traffic.source_port = {1000, 1003};
     EXPECT_THAT(device_commands(traffic, 0, 1), AllOf(Contains("udp_src_min 1000"), Contains("udp_src_max 1004")));
     traffic.source_port = {1, 65535};
-    EXPECT_THAT(fault_of(traffic), HasSubstr("65534"));
+    EXPECT_THAT(fault_of(traffic, 1), HasSubstr("65534"));
     traffic.source_port = {65535, 65535};
-    EXPECT_EQ(fault_of(traffic), "");
+    EXPECT_EQ(fault_of(traffic, 1), "");
 }
 
 TEST(Pktgen, Ipv6) {
@@ -70,17 +70,17 @@ TEST(Pktgen, Ipv6) {
     traffic.size = {78, 78};
     traffic.source = range("2001:2::1", "2001:2::1");
     traffic.destination = range("2001:2::2", "2001:2::2");
-    EXPECT_EQ(fault_of(traffic), "");
+    EXPECT_EQ(fault_of(traffic, 1), "");
     EXPECT_THAT(device_commands(traffic, 0, 1), AllOf(Contains("src6 2001:2::1"), Contains("dst6 2001:2::2")));
     traffic.destination.last = IpAddress::parse("2001:2::ff").value();
-    EXPECT_THAT(fault_of(traffic), HasSubstr("no ranges"));
+    EXPECT_THAT(fault_of(traffic, 1), HasSubstr("no ranges"));
 }
 
 TEST(Pktgen, SaysWhatMeansNothing) {
     const auto fault = [](auto change) {
         Traffic traffic = plain();
         change(traffic);
-        return fault_of(traffic);
+        return fault_of(traffic, 1);
     };
     EXPECT_THAT(fault([](Traffic& t) { t.destination_mac.first = {}; }), HasSubstr("nobody's address"));
     EXPECT_THAT(fault([](Traffic& t) { t.source_mac = MacRange{{{1, 0, 0, 0, 0, 0}}}; }), HasSubstr("cannot be where"));
@@ -109,6 +109,22 @@ TEST(Pktgen, SaysWhatMeansNothing) {
                     t.clone = 2;
                 }),
                 HasSubstr("--clone"));
+}
+
+TEST(Pktgen, EachThreadHasAnEnd) {
+    Traffic traffic = plain();
+    traffic.count = 2;
+    EXPECT_EQ(fault_of(traffic, 2), "");
+    EXPECT_THAT(fault_of(traffic, 3), HasSubstr("each of the 3 threads"));
+    traffic.count = 0;
+    traffic.rate = 2;
+    EXPECT_EQ(fault_of(traffic, 2), "");
+    EXPECT_THAT(fault_of(traffic, 3), HasSubstr("each of the 3 threads"));
+    traffic.rate = 1000000001;
+    EXPECT_THAT(fault_of(traffic, 1), HasSubstr("1000000000 at the most"));
+    traffic = plain();
+    traffic.count = 10000000000;
+    EXPECT_THAT(fault_of(traffic, 1), HasSubstr("9999999999 at the most"));
 }
 
 TEST(Pktgen, ResultIsRead) {

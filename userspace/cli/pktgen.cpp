@@ -74,7 +74,7 @@ pktgen::MacRange macs(const std::string& option, const std::string& text) {
     return {*first, more + 1};
 }
 
-Traffic traffic_of(const Words& words) {
+Traffic traffic_of(const Words& words, std::uint32_t threads) {
     Traffic traffic = words.traffic;
     traffic.size = numbers("--size", words.size, "a number of bytes, or two joined by a dash");
     traffic.destination_mac = macs("--destination-mac", words.destination_mac);
@@ -100,7 +100,7 @@ Traffic traffic_of(const Words& words) {
     traffic.way = words.way == "queue_xmit"      ? Traffic::Way::queue
                   : words.way == "netif_receive" ? Traffic::Way::receive
                                                  : Traffic::Way::transmit;
-    const std::string fault = fault_of(traffic);
+    const std::string fault = fault_of(traffic, threads);
     if (!fault.empty()) throw CLI::ValidationError(fault);
     return traffic;
 }
@@ -147,10 +147,10 @@ Json report_of(const std::vector<pktgen::Task>& tasks, const std::vector<pktgen:
 }
 
 void generate(const Words& words) {
-    const Traffic traffic = traffic_of(words);
     std::vector<pktgen::Task> tasks;
     for (const std::string& device : words.devices)
         for (unsigned cpu = 0; cpu < words.threads; cpu++) tasks.push_back({device, cpu});
+    const Traffic traffic = traffic_of(words, static_cast<std::uint32_t>(tasks.size()));
     if (words.dry_run) {
         for (std::size_t i = 0; i < tasks.size(); i++)
             for (const std::string& line :
@@ -163,10 +163,11 @@ void generate(const Words& words) {
     pktgen::Generator generator(tasks, traffic);
     const bool shows = ::isatty(STDERR_FILENO) != 0;
     generator.run(std::chrono::milliseconds(static_cast<long>(words.seconds * 1000)), [shows](std::uint64_t sent) {
-        if (shows) fmt::print(stderr, "\r{} packets ", count_text(sent));
+        // A terminal that is gone is no reason to fail.
+        if (shows) std::fprintf(stderr, "\r%s packets ", count_text(sent).c_str());
         return !lab::is_interrupted();
     });
-    if (shows) fmt::print(stderr, "\r\x1b[K");
+    if (shows) std::fputs("\r\x1b[K", stderr);
     const Json report = report_of(tasks, generator.results(), traffic, !lab::is_interrupted());
     if (words.json)
         fmt::print("{}\n", report.dump(2));
@@ -204,11 +205,11 @@ void add_pktgen(CLI::App& app) {
                      "Bytes of a frame, or FIRST-LAST: with its Ethernet header, without its FCS")
         ->type_name("BYTES")
         ->capture_default_str();
-    command->add_option("--seconds", words->seconds, "For so long; 0: until --count is sent, or Ctrl-C")
-        ->check(CLI::Range(0.0, 86400.0))
-        ->capture_default_str();
-    command->add_option("--count", words->traffic.count, "So many packets in all; 0: any number")
-        ->capture_default_str();
+    CLI::Option* seconds = command->add_option("--seconds", words->seconds,
+                                               "For so long, but with --count until that is sent; 0: until Ctrl-C");
+    seconds->check(CLI::Range(0.0, 86400.0))->capture_default_str();
+    CLI::Option* count = command->add_option("--count", words->traffic.count, "So many packets in all; 0: any number")
+                             ->capture_default_str();
     command->add_option("--rate", words->rate, "So many packets a second in all; 0: as many as can be")
         ->capture_default_str();
     command->add_option("--threads", words->threads, "By so many CPUs, for each device")
@@ -218,6 +219,7 @@ void add_pktgen(CLI::App& app) {
         ->check(CLI::Range(1, 65535))
         ->capture_default_str();
     command->add_option("--clone", words->traffic.clone, "Times that each packet is sent again, as it is")
+        ->check(CLI::Range(0, 1000000000))
         ->capture_default_str();
     command
         ->add_option("--xmit-mode", words->way,
@@ -233,7 +235,10 @@ void add_pktgen(CLI::App& app) {
         "  underpass pktgen eth0 --destination-mac 02:00:00:00:00:01 --vlan 10:5 --size 60-1514 --rate 10000\n"
         "\n"
         "What is configured in pktgen is taken away again at the end.");
-    command->callback([words] { generate(*words); });
+    command->callback([words, seconds, count] {
+        if (count->count() > 0 && words->traffic.count > 0 && seconds->count() == 0) words->seconds = 0;
+        generate(*words);
+    });
 }
 
 }  // namespace underpass

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -127,7 +128,8 @@ void Generator::put_back() noexcept {
     if (std::exchange(loaded_, false)) modprobe({"modprobe", "-q", "-r", "pktgen"});
 }
 
-// The write of `start` returns at the end.
+// The write of `start` returns at the end. A `stop` from before a thread has taken that up is lost, so it is repeated;
+// and the thread is waited for whatever happens, since pktgen cannot be put back before.
 void Generator::run(std::chrono::milliseconds time, const std::function<bool(std::uint64_t)>& go_on) {
     std::atomic<bool> ended = false;
     std::atomic<int> code = 0;
@@ -136,17 +138,22 @@ void Generator::run(std::chrono::milliseconds time, const std::function<bool(std
         ended = true;
     });
     const auto begin = std::chrono::steady_clock::now();
-    bool told = false;
+    bool over = false;
+    std::exception_ptr failure;
     while (!ended) {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
-        std::uint64_t sent = 0;
-        for (const Task& task : tasks_) sent += parse_progress(read(device_file(task)));
-        const bool over = time.count() > 0 && std::chrono::steady_clock::now() - begin >= time;
-        if (told || (!over && go_on(sent))) continue;
-        tell("pgctrl", "stop");
-        told = true;
+        try {
+            std::uint64_t sent = 0;
+            for (const Task& task : tasks_) sent += parse_progress(read(device_file(task)));
+            over = over || (time.count() > 0 && std::chrono::steady_clock::now() - begin >= time) || !go_on(sent);
+        } catch (...) {
+            failure = std::current_exception();
+            over = true;
+        }
+        if (over) tell("pgctrl", "stop");
     }
     starter.join();
+    if (failure) std::rethrow_exception(failure);
     if (code != 0 && code != EINTR)
         throw std::runtime_error(fmt::format("pktgen does not start: {}", std::strerror(code)));
 }

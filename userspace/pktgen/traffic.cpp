@@ -10,6 +10,8 @@ namespace underpass::pktgen {
 
 namespace {
 
+constexpr std::uint64_t kMost = 9999999999, kFastest = 1000000000;
+
 bool is_ipv6(const Traffic& traffic) {
     return traffic.source.first.v6;
 }
@@ -57,7 +59,7 @@ void add_ports(const char* end, const Range<std::uint16_t>& ports, Lines& lines)
 
 }  // namespace
 
-std::string fault_of(const Traffic& traffic) {
+std::string fault_of(const Traffic& traffic, std::uint32_t threads) {
     if (!traffic.destination_mac.first.is_unicast() && (traffic.destination_mac.first.bytes[0] & 1) == 0)
         return "00:00:00:00:00:00 is nobody's address";
     if (traffic.source_mac && !traffic.source_mac->first.is_unicast())
@@ -83,6 +85,11 @@ std::string fault_of(const Traffic& traffic) {
     if (traffic.vid && (*traffic.vid == 0 || *traffic.vid > 4094))
         return fmt::format("VLAN {}: they are numbered from 1 to 4094", *traffic.vid);
     if (traffic.priority > 7) return fmt::format("priority {}: they are numbered from 0 to 7", traffic.priority);
+    // It reads ten digits, and takes a count of 0 for one without an end.
+    if (traffic.count > kMost) return fmt::format("a count is {} at the most", kMost);
+    if (traffic.rate && *traffic.rate > kFastest) return fmt::format("a rate is {} at the most", kFastest);
+    if ((traffic.count > 0 && traffic.count < threads) || (traffic.rate && *traffic.rate < threads))
+        return fmt::format("each of the {} threads sends one packet at the least", threads);
     if (traffic.burst == 0) return "a burst has one packet at the least";
     if (traffic.burst > 1 && traffic.way == Traffic::Way::queue)
         return "what goes through the queueing discipline goes one by one: no --burst";
@@ -97,7 +104,7 @@ std::vector<std::string> device_commands(const Traffic& traffic, std::uint32_t t
     lines.add("xmit_mode {}", kWays[static_cast<int>(traffic.way)]);
     lines.add("count {}", share(traffic.count, thread, threads));
     lines.add("delay 0");
-    if (traffic.rate) lines.add("ratep {}", std::max<std::uint64_t>(share(*traffic.rate, thread, threads), 1));
+    if (traffic.rate) lines.add("ratep {}", share(*traffic.rate, thread, threads));
     lines.add("min_pkt_size {}", traffic.size.first);
     lines.add("max_pkt_size {}", traffic.size.last);
     lines.add("dst_mac {}", traffic.destination_mac.first.text());

@@ -46,8 +46,8 @@ struct Traffic {
     enum class Way { transmit, queue, receive } way = Way::transmit;
 };
 
-// What no kernel takes, or what means nothing, as a sentence; empty: nothing.
-std::string fault_of(const Traffic& traffic);
+// What no kernel takes, or what means nothing, of so many threads, as a sentence; empty: nothing.
+std::string fault_of(const Traffic& traffic, std::uint32_t threads);
 
 // For the file of a device in one of `threads` threads, one each line.
 std::vector<std::string> device_commands(const Traffic& traffic, std::uint32_t thread, std::uint32_t threads);
