@@ -58,7 +58,8 @@ void run_container_to_container(const RunOptions& options, Report& report) {
     Runner runner(kScenario, options, report);
     report.note(kScenario,
                 "Two containers with all their offloads at one bridge; vxlan: behind two hosts, each of which has "
-                "Underpass, or the limit. TCP in bulk is mostly left to the VXLAN devices.");
+                "Underpass, or the limit. TCP in bulk is left to the VXLAN devices for the most part; into a tunnel "
+                "without checksums (unsummed) it goes in one step.");
     run_on_one_bridge(runner, options);
     run_vxlan_talks(runner, options);
 }

@@ -35,6 +35,7 @@ struct Talk {
     std::uint32_t flows;
     void (*add)(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows);
     double tunnelled;  // share of the frames, at least
+    bool summed = true;
 };
 
 void add_tcp_transactions(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows) {
@@ -42,11 +43,13 @@ void add_tcp_transactions(const Ends& ends, const RunOptions& options, const Add
 }
 
 const std::vector<Talk>& talks() {
-    // What is to be segmented yet, TC leaves to the VXLAN device.
+    // What is to be segmented yet, TC leaves to the VXLAN device; into a tunnel without checksums it goes in one step.
     static const std::vector<Talk> all = {{"vxlan-udp-small", 1, add_small_frames, kTunnelled},
                                           {"vxlan-udp-small-8", 8, add_small_frames, kTunnelled},
                                           {"vxlan-tcp-bulk", 1, add_bulk, 0},
                                           {"vxlan-tcp-bulk-8", 8, add_bulk, 0},
+                                          {"vxlan-unsummed-tcp-bulk", 1, add_bulk, 0, false},
+                                          {"vxlan-unsummed-tcp-bulk-8", 8, add_bulk, 0, false},
                                           {"vxlan-tcp-rr", 1, add_tcp_transactions, kTunnelled},
                                           {"vxlan-tcp-rr-8", 8, add_tcp_transactions, kTunnelled}};
     return all;
@@ -94,12 +97,10 @@ void run_frames(Runner& runner, Side from, const Case& each, const RunOptions& o
                    hook);
 }
 
-}  // namespace
-
-void run_vxlan_talks(Runner& runner, const RunOptions& options) {
-    const auto wanted = [&](const Talk& talk) { return runner.wants(talk.name); };
+void run_talks(Runner& runner, const RunOptions& options, bool summed) {
+    const auto wanted = [&](const Talk& talk) { return talk.summed == summed && runner.wants(talk.name); };
     if (!runner.wants(Hook::tc) || std::ranges::none_of(talks(), wanted)) return;
-    const Topology topology("ubench-vxlan", Tunnel{.stacks = true});
+    const Topology topology("ubench-vxlan", Tunnel{.stacks = true, .summed = summed});
     const Ends ends = {{topology.end(Ports::containers, Side::left).there.fd(), 0},
                        {topology.end(Ports::containers, Side::right).there.fd(), usable_cpus() - 1},
                        Topology::address(Side::right)};
@@ -119,8 +120,6 @@ void run_vxlan_talks(Runner& runner, const RunOptions& options) {
     }
 }
 
-namespace {
-
 void run(const char* scenario, Side from, const RunOptions& options, Report& report) {
     Runner runner(scenario, options, report);
     report.note(scenario,
@@ -131,6 +130,10 @@ void run(const char* scenario, Side from, const RunOptions& options, Report& rep
 }
 
 }  // namespace
+
+void run_vxlan_talks(Runner& runner, const RunOptions& options) {
+    for (const bool summed : {true, false}) run_talks(runner, options, summed);
+}
 
 const std::vector<std::string>& vxlan_cases() {
     static const std::vector<std::string> names = [] {

@@ -141,17 +141,18 @@ struct scratch {
 	struct tunnel_way {
 		struct flow_key key; /* FLOW_ENCAP */
 		__u64 now_ns;
-		__u32 len;  /* of the frame as it goes into the tunnel */
-		__u32 ecn;  /* of its packet */
-		__u32 ipv6; /* outer headers */
+		__u64 sum;     /* of the outer pseudo header, if there is to be a checksum */
+		__u32 len;     /* of the frame as it goes into the tunnel */
+		__u32 longest; /* of those that it will be cut into; 0: not known */
+		__u32 ecn;     /* of its packet */
+		__u32 ipv6;    /* outer headers */
 		__u32 overtakes;
-		__u32 is_able;  /* the hook can do it */
+		__u32 is_gso;
 		__u32 segments; /* that it stands for: the device may cut it before it is seen again */
 		__u32 summed;
 		__u32 label;            /* IPv6 flow label of its packet */
-		__u64 sum;              /* of the outer pseudo header, if there is to be a checksum */
 		__u8 mac[ETH_ADDR_LEN]; /* where it goes */
-		__u8 padding[2];
+		__u8 padding[6];
 	} way;
 	struct outer_packet {
 		struct flow_key key;

@@ -150,7 +150,7 @@ __noinline int encapsulate(ctx_t *ctx, struct flow *flow)
 		return -1;
 	room->way.summed = flow->outer.summed;
 	room->way.sum = csum_of_pseudo_header(flow->out.source, flow->out.destination, udp_len);
-	flow->packets++;
+	flow->packets += room->way.segments;
 	flow->bytes += room->way.len;
 	return 0;
 }

@@ -57,6 +57,7 @@ struct packet {
 	__u32 bridge;        /* ifindex: that it is in, or is routed out of; 0: none */
 	__u32 hop;           /* the four bytes with the TTL, or the hop limit, as they are to be */
 	__u32 trim;          /* bytes behind the packet, which a router does not send on */
+	__u32 segments;      /* frames on the wire that it stood for as it came */
 	__be16 protocol;     /* EtherType behind the outer VLAN tag, if there is one */
 	__be16 tag_protocol; /* of the outer tag */
 	__u16 tci;           /* ... its PCP, DEI and VID, in host order */

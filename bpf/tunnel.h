@@ -21,7 +21,22 @@ enum {
 	VNI_SHIFT = 8,
 	IPV4_DONT_FRAGMENT = 0x4000,
 	IPV6_LABEL = 0x000fffff,
+	TCP_DOFF_BYTE = 12, /* a bit field in struct tcphdr */
+	/* Of a frame whose outer IPv4 header can tell the length. */
+	LONGEST_IN_TUNNEL = 0xffff - (VXLAN_OUTER_IPV4 - ETH_HLEN),
 };
+
+/* Of the longest frame that one of the flow, which begins at `base` and is to be segmented, will be cut into; 0: not
+ * known. */
+static __always_inline __u32 segment_len(ctx_t *ctx, const struct flow_key *key, __u32 base)
+{
+	__u32 transport = ETH_HLEN + (key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__u8 offset;
+
+	if (key->protocol != IPPROTO_TCP || !load_bytes(ctx, base + transport + TCP_DOFF_BYTE, &offset, 1))
+		return 0;
+	return transport + (offset >> 4) * 4 + ctx_gso_size(ctx);
+}
 
 /* The record of the VXLAN device that takes such packets; null: none does. */
 static __always_inline struct device *tunnel_device(const struct tunnel_header *header, __u16 family, __u32 *slot)

@@ -17,8 +17,6 @@
 #include "bpf/map_defs.h"
 #include "bpf/tunnel.h"
 
-enum { TCP_DOFF_BYTE = 12 }; /* a bit field in struct tcphdr */
-
 static __always_inline bool same_ends(const struct flow_ends *a, const struct flow_ends *b)
 {
 	return same_words(a->source, b->source) && same_words(a->destination, b->destination) &&
@@ -105,19 +103,6 @@ static __always_inline bool read_outer(ctx_t *ctx, struct flow_ends *ends, struc
 	return true;
 }
 
-/* Of the inner frame that begins at `base`; or of the longest that it will be cut into; 0: not known. */
-static __always_inline __u32 inner_len(ctx_t *ctx, const struct flow_key *key, __u32 base)
-{
-	__u32 transport = ETH_HLEN + (key->family == FLOW_AF_INET ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	__u8 offset;
-
-	if (!ctx_is_gso(ctx))
-		return ctx->len - base;
-	if (key->protocol != IPPROTO_TCP || !load_bytes(ctx, base + transport + TCP_DOFF_BYTE, &offset, 1))
-		return 0;
-	return transport + (offset >> 4) * 4 + ctx->gso_size;
-}
-
 /* What a VXLAN device has sent, at the device below it: the packet that an inner flow's frames become. */
 __noinline int witness_encap(ctx_t *ctx)
 {
@@ -129,7 +114,7 @@ __noinline int witness_encap(ctx_t *ctx)
 	const struct control *now;
 	struct flow *flow;
 	struct ethhdr eth ALIGNED;
-	__u32 zero = 0, slot, len;
+	__u32 zero = 0, slot, base, len;
 	int found;
 	bool ipv6;
 
@@ -164,7 +149,8 @@ __noinline int witness_encap(ctx_t *ctx)
 		copy_address(flow->destination, eth.h_dest);
 		copy_address(flow->source, eth.h_source);
 	}
-	len = inner_len(ctx, &key, ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4);
+	base = ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4;
+	len = ctx_gso_size(ctx) ? segment_len(ctx, &key, base) : ctx->len - base;
 	if (len > flow->mtu)
 		flow->mtu = len;
 	__sync_fetch_and_add(&flow->answered, ctx_segments(ctx));

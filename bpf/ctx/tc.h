@@ -82,10 +82,10 @@ static __always_inline __u32 ctx_segments(const ctx_t *ctx)
 	return ctx->gso_segs ? ctx->gso_segs : 1;
 }
 
-/* True for what the kernel will segment before it leaves: its length says nothing about its frames'. */
-static __always_inline bool ctx_is_gso(const ctx_t *ctx)
+/* Payload of each frame of what the kernel will segment before it leaves; 0: the frame is one. */
+static __always_inline __u32 ctx_gso_size(const ctx_t *ctx)
 {
-	return ctx->gso_size != 0;
+	return ctx->gso_size;
 }
 
 /* The kernel has moved the outer tag beside the bytes before TC runs. */
@@ -136,7 +136,7 @@ static __always_inline bool ctx_fits(ctx_t *ctx, const struct packet *pkt, __u32
 {
 	__u32 of_device = 0;
 
-	if (!ctx_is_gso(ctx))
+	if (!ctx_gso_size(ctx))
 		return pkt->len - pkt->network_offset <= mtu;
 	return !bpf_check_mtu(ctx, ifindex, &of_device, 0, BPF_MTU_CHK_SEGS) && of_device <= mtu;
 }
@@ -164,16 +164,11 @@ static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
 
 #ifdef WITH_CONNTRACK
 
-/* Whether frames can be taken out of, or put into, a tunnel here. What stands for several is the VXLAN device's: the
- * helpers do not keep its kind of tunnel right. */
+/* Whether frames can be taken out of a tunnel here. What stands for several is the VXLAN device's: the helpers leave it
+ * the mark of a tunnel. */
 static __always_inline bool ctx_can_decap(const ctx_t *ctx)
 {
-	return !ctx_is_gso(ctx);
-}
-
-static __always_inline bool ctx_can_encap(const ctx_t *ctx)
-{
-	return !ctx_is_gso(ctx);
+	return !ctx_gso_size(ctx);
 }
 
 static __always_inline __u8 ctx_ip_summed(const ctx_t *ctx)
@@ -238,11 +233,13 @@ static __always_inline long ctx_decap(ctx_t *ctx, const struct packet *pkt)
 	return ctx->vlan_present && bpf_skb_vlan_pop(ctx) ? -1 : 0;
 }
 
-/* Room for the outer headers before the frame; results as above. */
+/* Room for the outer headers before the frame; results as above. What stands for several becomes as many packets of a
+ * tunnel without checksums. */
 static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 {
 	__u32 room = ipv6 ? VXLAN_OUTER_IPV6 : VXLAN_OUTER_IPV4;
-	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH;
+	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |
+	              BPF_F_ADJ_ROOM_FIXED_GSO;
 	struct ethhdr inner ALIGNED;
 
 	flags |= ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
@@ -256,11 +253,6 @@ static __always_inline long ctx_make_room(ctx_t *ctx, bool ipv6)
 #else
 
 static __always_inline bool ctx_can_decap(const ctx_t *ctx)
-{
-	return false;
-}
-
-static __always_inline bool ctx_can_encap(const ctx_t *ctx)
 {
 	return false;
 }

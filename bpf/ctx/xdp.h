@@ -64,10 +64,10 @@ static __always_inline __u32 ctx_segments(const ctx_t *ctx)
 	return 1;
 }
 
-/* True for what the kernel will segment before it leaves: its length says nothing about its frames'. */
-static __always_inline bool ctx_is_gso(const ctx_t *ctx)
+/* A frame is one. */
+static __always_inline __u32 ctx_gso_size(const ctx_t *ctx)
 {
-	return false;
+	return 0;
 }
 
 /* True where a VLAN tag lies beside the bytes. The driver may have stripped one, but then XDP cannot know: the rules
@@ -187,14 +187,8 @@ static __always_inline long ctx_trim(ctx_t *ctx, __u32 len)
 	return bpf_xdp_adjust_tail(ctx, (int)len - (int)ctx_len(ctx));
 }
 
-/* Whether frames can be taken out of, or put into, a tunnel here; whether the kernel knows the outer UDP checksum to be
- * right. */
+/* Whether frames can be taken out of a tunnel here; whether the kernel knows the outer UDP checksum to be right. */
 static __always_inline bool ctx_can_decap(const ctx_t *ctx)
-{
-	return true;
-}
-
-static __always_inline bool ctx_can_encap(const ctx_t *ctx)
 {
 	return true;
 }

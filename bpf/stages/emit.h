@@ -24,7 +24,7 @@ static __always_inline enum reason reason_of_forward(const struct packet *pkt)
 }
 
 /* Of a port of a VLAN-aware bridge: by VID too. */
-static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
+static __always_inline void count_vlan(const struct packet *pkt)
 {
 	struct vlan_count_key key = {.slot = pkt->ingress_slot, .vid = pkt->vid};
 	struct vlan_counters *of_vlan = bpf_map_lookup_elem(&vlan_counters, &key);
@@ -41,31 +41,30 @@ static __always_inline void count_vlan(const struct packet *pkt, __u32 segments)
 
 	struct counter *counter = reason_is_fast(pkt->reason) ? &of_vlan->fast : &of_vlan->slow;
 
-	counter->packets += segments;
+	counter->packets += pkt->segments;
 	counter->bytes += frame_len(pkt);
 }
 
 /* What passes with its tunnel's headers came in by the device below: the VXLAN device's program counts it again. */
-static __always_inline void count(ctx_t *ctx, const struct packet *pkt)
+static __always_inline void count(const struct packet *pkt)
 {
 	bool outer = pkt->underlay_slot && !reason_is_fast(pkt->reason);
 	__u32 slot = outer ? pkt->underlay_slot : pkt->ingress_slot;
 	struct device_counters *of_device = bpf_map_lookup_elem(&counters, &slot);
-	__u32 segments = ctx_segments(ctx);
 
 	if (!of_device || pkt->reason >= REASON_COUNT)
 		return;
-	of_device->by_reason[pkt->reason].packets += segments;
+	of_device->by_reason[pkt->reason].packets += pkt->segments;
 	of_device->by_reason[pkt->reason].bytes += outer ? pkt->len + pkt->trim : frame_len(pkt);
 	if (pkt->rights && !outer)
-		count_vlan(pkt, segments);
+		count_vlan(pkt);
 }
 
 /* Of its flow: a frame that the kernel routes has to be seen to leave. */
-static __always_inline void count_flow(ctx_t *ctx, const struct packet *pkt, struct flow *flow, bool fast)
+static __always_inline void count_flow(const struct packet *pkt, struct flow *flow, bool fast)
 {
 	if (fast) {
-		flow->packets += ctx_segments(ctx);
+		flow->packets += pkt->segments;
 		flow->bytes += frame_len(pkt);
 	} else if (is_last_hook(pkt) && pkt->reason != REASON_REWRITE_FAILED) {
 		__sync_fetch_and_add(&flow->asked, 1);
@@ -91,11 +90,11 @@ static __always_inline int emit(ctx_t *ctx, struct packet *pkt, enum verdict ver
 		pkt->reason = pkt->rewritten ? REASON_REWRITE_FAILED : REASON_EGRESS_NOT_READY;
 	/* What passes is counted by the last hook. */
 	if (CTX_LAST_HOOK || reason_is_fast(pkt->reason) || pkt->reason == REASON_REWRITE_FAILED)
-		count(ctx, pkt);
+		count(pkt);
 	if (pkt->flow)
-		count_flow(ctx, pkt, pkt->flow, reason_is_fast(pkt->reason));
+		count_flow(pkt, pkt->flow, reason_is_fast(pkt->reason));
 	if (pkt->tunnel)
-		count_flow(ctx, pkt, pkt->tunnel, reason_is_fast(pkt->reason));
+		count_flow(pkt, pkt->tunnel, reason_is_fast(pkt->reason));
 	if (verdict == PASS && is_last_hook(pkt))
 		tell_witness(ctx, pkt);
 	return action;

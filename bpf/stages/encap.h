@@ -58,9 +58,10 @@ __noinline int way_into_tunnel(struct flow *flow)
 	} else if (!same_words(flow->out.destination, vtep->address)) {
 		flow->generation--; /* asked anew with the next frame */
 		reason = REASON_ROUTE_CHANGED;
-	} else if (!way->is_able) {
+	} else if (way->is_gso && (flow->outer.summed || !way->longest || way->len > LONGEST_IN_TUNNEL)) {
+		/* No helper makes such sums; and BIG TCP has headers of its own. */
 		reason = REASON_TUNNEL_EXCEPTION;
-	} else if (way->len > flow->mtu) {
+	} else if (way->longest > flow->mtu) {
 		reason = REASON_TOO_BIG;
 	}
 	if (reason != REASON_FORWARDED) {
@@ -99,7 +100,8 @@ static __always_inline bool goes_into_tunnel(ctx_t *ctx, struct packet *pkt, str
 	way->label = found >> FLOW_LABEL_SHIFT;
 	way->ipv6 = pkt->egress->flags & DEVICE_OUTER_IPV6;
 	way->overtakes = pkt->overtakes;
-	way->is_able = ctx_can_encap(ctx);
+	way->is_gso = ctx_gso_size(ctx) != 0;
+	way->longest = way->is_gso ? segment_len(ctx, &way->key, 0) : way->len;
 	way->segments = ctx_segments(ctx);
 	copy_address(way->mac, pkt->destination);
 	flow = bpf_map_lookup_elem(&flows, &way->key);

@@ -71,7 +71,7 @@ static __always_inline bool routable(ctx_t *ctx, struct packet *pkt, struct flow
 		return false;
 	}
 	/* An IPv4 packet may claim to end within its header. */
-	if (end > pkt->len || end < offset + sizeof(struct iphdr) || (end < pkt->len && ctx_is_gso(ctx)))
+	if (end > pkt->len || end < offset + sizeof(struct iphdr) || (end < pkt->len && ctx_gso_size(ctx)))
 		return false;
 	pkt->trim = pkt->len - end;
 	pkt->len = end;

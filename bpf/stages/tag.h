@@ -44,7 +44,7 @@ static __always_inline enum verdict tag(ctx_t *ctx, struct packet *pkt)
 	/* A push that moves another tag into the bytes leaves offsets that only a device's transmit path mends. */
 	if (pkt->push && (is_vlan_protocol(pkt->protocol) || (pkt->tagged && !pkt->strip)))
 		pkt->egress_peer = false;
-	if (ctx_egress_len(ctx, pkt) > pkt->egress->max_len && !ctx_is_gso(ctx))
+	if (ctx_egress_len(ctx, pkt) > pkt->egress->max_len && !ctx_gso_size(ctx))
 		return pass(pkt, REASON_TOO_BIG);
 	return CONTINUE;
 }

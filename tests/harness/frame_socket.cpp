@@ -4,12 +4,17 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -25,7 +30,15 @@ namespace {
 
 constexpr int kBufferSize = 16 << 20;
 constexpr std::size_t kLongest = 65536 + 64;
-constexpr std::size_t kTagOffset = std::size_t{2} * ETH_ALEN;
+constexpr std::size_t kTagOffset = std::size_t{2} * ETH_ALEN, kTypeOffset = kTagOffset;
+constexpr std::size_t kDataOffset = 12;  // a bit field in tcphdr
+
+// struct virtio_net_hdr: its header, linux/virtio_net.h, is no C++.
+struct VirtioHeader {
+    std::uint8_t flags, gso_type;
+    std::uint16_t header_bytes, segment_bytes, sum_start, sum_offset;
+};
+constexpr std::uint8_t kNeedsSum = 1, kTcp4 = 1, kTcp6 = 4;
 
 void set_option(int fd, int level, int name, int value) {
     if (::setsockopt(fd, level, name, &value, sizeof(value)) != 0) throw_errno(errno, "set up a packet socket");
@@ -93,12 +106,41 @@ FrameSocket::FrameSocket(const lab::Namespace& where, const std::string& device)
     : device_(device), fd_(where.run([&] { return open_socket(device); })), buffer_(kLongest) {}
 
 void FrameSocket::send(const Frame& frame) const {
+    send_bytes(frame);
+}
+
+void FrameSocket::send_uncut(Frame frame, std::uint16_t segment_bytes) const {
+    const bool ipv6 = frame.at(kTypeOffset) == 0x86;
+    const std::size_t transport = ETH_HLEN + (ipv6 ? sizeof(ipv6hdr) : sizeof(iphdr));
+    const std::size_t addresses = ETH_HLEN + (ipv6 ? offsetof(ipv6hdr, saddr) : offsetof(iphdr, saddr));
+    // Of the pseudo header: what is to be added to by who finishes it.
+    std::uint32_t sum = IPPROTO_TCP + static_cast<std::uint32_t>(frame.size() - transport);
+    for (std::size_t i = addresses; i < transport; i += 2) sum += frame.at(i) << 8U | frame.at(i + 1);
+    while (sum >> 16U != 0) sum = (sum & 0xffffU) + (sum >> 16U);
+    frame.at(transport + offsetof(tcphdr, check)) = static_cast<std::uint8_t>(sum >> 8U);
+    frame.at(transport + offsetof(tcphdr, check) + 1) = static_cast<std::uint8_t>(sum);
+
+    const auto header_bytes = transport + frame.at(transport + kDataOffset) / 16 * std::size_t{4};
+    const VirtioHeader header = {.flags = kNeedsSum,
+                                 .gso_type = ipv6 ? kTcp6 : kTcp4,
+                                 .header_bytes = static_cast<std::uint16_t>(header_bytes),
+                                 .segment_bytes = segment_bytes,
+                                 .sum_start = static_cast<std::uint16_t>(transport),
+                                 .sum_offset = offsetof(tcphdr, check)};
+    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(&header);
+    frame.insert(frame.begin(), bytes, bytes + sizeof(header));
+    set_option(fd_.get(), SOL_PACKET, PACKET_VNET_HDR, 1);
+    send_bytes(frame);
+    set_option(fd_.get(), SOL_PACKET, PACKET_VNET_HDR, 0);
+}
+
+void FrameSocket::send_bytes(const std::vector<std::uint8_t>& bytes) const {
     for (;;) {
-        const ssize_t size = ::send(fd_.get(), frame.data(), frame.size(), 0);
-        if (size == static_cast<ssize_t>(frame.size())) return;
+        const ssize_t size = ::send(fd_.get(), bytes.data(), bytes.size(), 0);
+        if (size == static_cast<ssize_t>(bytes.size())) return;
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && errno != EAGAIN && errno != ENOBUFS)
-            throw_errno(errno, "send a frame of " + std::to_string(frame.size()) + " bytes at " + device_);
+            throw_errno(errno, "send a frame of " + std::to_string(bytes.size()) + " bytes at " + device_);
         pollfd room = {fd_.get(), POLLOUT, 0};
         ::poll(&room, 1, 1);
     }

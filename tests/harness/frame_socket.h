@@ -25,6 +25,9 @@ public:
     FrameSocket(const lab::Namespace& where, const std::string& device);
 
     void send(const Frame& frame) const;
+    // A TCP packet, untagged and without IP options, as a stack or a virtual machine hands it over: to be cut into
+    // segments of so many bytes of payload when it leaves (GSO), their checksums still to be made.
+    void send_uncut(Frame frame, std::uint16_t segment_bytes) const;
 
     // All that come in until `time` is over.
     std::vector<Frame> receive(milliseconds time);
@@ -38,6 +41,7 @@ public:
     const std::string& device() const noexcept { return device_; }
 
 private:
+    void send_bytes(const std::vector<std::uint8_t>& bytes) const;
     void throw_if_lost() const;
 
     std::string device_;

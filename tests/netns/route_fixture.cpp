@@ -28,6 +28,10 @@ lab::Spec routed_net(const std::string& hook) {
     spec.nodes[0].bridges.push_back(bridge);
     for (const char* sysctl : {"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"})
         spec.nodes[0].sysctls.emplace_back(sysctl, "1");
+    // Addresses that become valid meanwhile would have every flow asked anew.
+    for (lab::Node& node : spec.nodes)
+        for (const char* sysctl : {"accept_dad", "router_solicitations"})
+            node.sysctls.emplace_back(std::string("net.ipv6.conf.default.") + sysctl, "0");
     // Each error is sent.
     for (const char* sysctl : {"net.ipv4.icmp_ratelimit", "net.ipv6.icmp.ratelimit"})
         spec.nodes[0].sysctls.emplace_back(sysctl, "0");

@@ -471,6 +471,76 @@ TEST_F(Encap, TagBesideTheBytesIsStripped) {
         }
 }
 
+// What stands for several frames stays one in a tunnel without checksums, until the device below cuts it.
+TEST_F(Encap, WhatIsCutLater) {
+    shell("ethtool -K out tx off tso off gso off tx-udp_tnl-segmentation off >/dev/null");
+    loaded_->attach_to_tc();
+    FrameSocket in(loaded_->where(), "in-far"), out(loaded_->where(), "out-far");
+    constexpr std::uint16_t kSegment = 1000;
+    constexpr std::size_t kLast = 433;  // of 66 segments, all that an IPv4 packet around them can hold
+    const std::vector<std::uint8_t> options(12, 1);
+    const auto part = [](std::size_t begin, std::size_t size) {
+        Bytes bytes;
+        for (std::size_t i = begin; i < begin + size; i++) bytes.bytes.push_back(static_cast<std::uint8_t>(i * 7 / 3));
+        return bytes;
+    };
+    for (const auto& [outer6, inner6, segments] :
+         {std::tuple(false, false, 3U), std::tuple(true, false, 3U), std::tuple(false, true, 3U),
+          std::tuple(true, true, 3U), std::tuple(false, false, 66U)}) {
+        SCOPED_TRACE(fmt::format("outer {}, inner {}, {} segments", outer6 ? "IPv6" : "IPv4", inner6 ? "IPv6" : "IPv4",
+                                 segments));
+        const auto packet_of = [&, is6 = inner6](std::uint16_t id, const TCP& tcp, const Bytes& payload) -> Frame {
+            IPv4 ip4;
+            ip4.id = id;
+            return is6 ? eth() / IPv6{} / tcp / payload : eth() / ip4 / tcp / payload;
+        };
+        const std::size_t all = (segments - 1) * std::size_t{kSegment} + kLast;
+        const Frame whole = packet_of(7, {.sequence = 100, .flags = 0x19, .options = options}, part(0, all));
+        const Inner flow = {.ipv6 = inner6, .protocol = IPPROTO_TCP};
+        EncapFacts facts = {.ipv6 = outer6};
+        facts.longest = static_cast<std::uint32_t>(whole.size() - all + kSegment);
+        write(facts, flow);
+        out.discard();
+        in.send_uncut(whole, kSegment);
+        std::vector<Frame> received;
+        for (std::vector<Frame> more; received.size() < segments && !(more = packets(out, 5s)).empty();)
+            received.insert(received.end(), more.begin(), more.end());
+        ASSERT_EQ(received.size(), segments) << text(loaded_->counted());
+        for (std::uint32_t i = 0; i < segments; i++) {
+            const bool last = i + 1 == segments;
+            const TCP tcp = {.sequence = 100 + i * kSegment,
+                             .flags = static_cast<std::uint8_t>(last ? 0x19 : 0x10),
+                             .options = options};
+            const Frame inner = packet_of(static_cast<std::uint16_t>(7 + i), tcp,
+                                          part(i * std::size_t{kSegment}, last ? kLast : kSegment));
+            EXPECT_EQ(difference(packet(inner, facts, 0, received[i]), received[i]), "") << "segment " << i;
+        }
+        EXPECT_EQ(text(loaded_->counted()), text(Counted{{{kInSlot, REASON_ENCAPSULATED}, {segments, whole.size()}}}));
+        const auto entry = loaded_->programs().flows.lookup(key(flow));
+        ASSERT_TRUE(entry);
+        EXPECT_EQ(entry->packets, segments);
+        EXPECT_EQ(entry->bytes, whole.size());
+        EXPECT_EQ(entry->asked, facts.asked);
+
+        // With a checksum, or longer segments than were seen, it is the VXLAN device's (here there is none).
+        EncapFacts summed = facts, shorter = facts;
+        summed.summed = true;
+        shorter.longest--;
+        for (const EncapFacts& other : {summed, shorter}) {
+            write(other, flow);
+            in.send_uncut(whole, kSegment);
+            EXPECT_EQ(packets(out, 50ms).size(), 0U);
+            EXPECT_EQ(loaded_->programs().flows.lookup(key(flow))->asked, facts.asked + segments);
+        }
+        if (segments < 66) continue;
+        const Frame longer = packet_of(7, {.sequence = 100, .options = options}, part(0, all + 1));
+        write(facts, flow);
+        in.send_uncut(longer, kSegment);
+        EXPECT_EQ(packets(out, 50ms).size(), 0U);
+        EXPECT_EQ(loaded_->programs().flows.lookup(key(flow))->asked, facts.asked + segments);
+    }
+}
+
 // Flannel's way: the packet is routed out of the VXLAN device, which is no port, and back.
 class RoutedTunnel : public Tunnel {
 protected:
