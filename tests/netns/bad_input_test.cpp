@@ -123,6 +123,8 @@ TEST_F(BadWordsTest, WrongWords) {
                          {"58 bytes at the least", "not 10"});
     expect_refused_words(host, {"pktgen", "a", "--destination-mac", "somewhere"}, kWrongUse,
                          {"--destination-mac somewhere", "not a MAC address"});
+    expect_refused_words(host, {"bench", "--case", "frames-60", "--case", "frames-61"}, kWrongUse,
+                         {"no case 'frames-61'", "frames-60", "underpass bench --help"});
     expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, flows, run, lab, bench or pktgen", "--help"});
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
     expect_refused_words(host, {"--frob"}, kWrongUse, {"--frob", "underpass --help"});

@@ -53,10 +53,10 @@ void add_bench(CLI::App& app) {
                               ->capture_default_str();
     command->add_option("--hook", request.options.hooks, "Only this hook")
         ->check(CLI::IsMember({"tc", "xdp"}))
-        ->expected(1);
+        ->allow_extra_args(false);
     command->add_option("--case", request.options.cases, "Only this case of the scenarios; may be repeated")
         ->type_name("CASE")
-        ->expected(1);
+        ->allow_extra_args(false);
     command->add_flag("--quick", request.options.quick,
                       fmt::format("{} runs of {} s, without what takes minutes", kQuickRepeat, kQuickSeconds));
     command->add_option("--json", request.json, "Write every sample to FILE")->type_name("FILE");
