@@ -272,7 +272,7 @@ void compare_lives(Net& net, Scenario (*make)(std::uint64_t), std::uint64_t most
 }
 
 TEST_F(DifferentialTest, SameFramesSamePortsSameFdb) {
-    compare_lives(net(), make_scenario, is_emulated() ? 25 : 500, is_emulated() ? 60s : 120s);
+    compare_lives(net(), make_scenario, is_emulated() ? 25 : 500, 60s);
 }
 
 // Where a kernel has no such thing there is nothing to compare.
@@ -294,7 +294,7 @@ TEST_F(DifferentialTest, VlansSameFramesSamePortsSameFdb) {
 }
 
 TEST_F(DifferentialTest, RoutedSameFramesSamePorts) {
-    compare_lives(net(), make_route_scenario, is_emulated() ? 1 : 40, 60s);
+    compare_lives(net(), make_route_scenario, is_emulated() ? 1 : 40, 40s);
 }
 
 // ... and for NAT: why there is none.
@@ -307,7 +307,7 @@ std::string missing_nat(const lab::Namespace& where) {
 TEST_F(DifferentialTest, NatSameFramesSamePorts) {
     if (const std::string why = missing_nat(make("probe")); !why.empty()) GTEST_SKIP() << why;
     // (Where everything is slow, few TCP connections have as many frames a second as are asked for.)
-    compare_lives(net(), make_nat_scenario, is_emulated() ? 1 : 40, 60s,
+    compare_lives(net(), make_nat_scenario, is_emulated() ? 1 : 40, 40s,
                   is_emulated() ? Least{.fast = 0} : Least{.translated = 0.03});
 }
 
@@ -319,7 +319,7 @@ std::string missing_vxlan(const lab::Namespace& where) {
 
 TEST_F(DifferentialTest, VxlanSameFramesSamePorts) {
     if (const std::string why = missing_vxlan(make("probe")); !why.empty()) GTEST_SKIP() << why;
-    compare_lives(net(), make_vxlan_scenario, is_emulated() ? 1 : 200, 60s,
+    compare_lives(net(), make_vxlan_scenario, is_emulated() ? 1 : 200, 40s,
                   is_emulated() ? Least{.fast = 0} : Least{.fast = 0.1});
 }
 

@@ -92,6 +92,7 @@ void add_machine(lab::Spec& spec, const VxlanPlan& plan, std::size_t machine) {
         vxlan.port = VxlanNet::kPort;
         vxlan.local = IpAddress::parse(vtep_of(plan.v6, machine)).value();
         vxlan.learning = plan.learning;
+        vxlan.summed = plan.summed;
         for (std::size_t other = 1; other <= plan.machines && plan.floods; other++)
             if (other != machine) vxlan.remotes.push_back(IpAddress::parse(vtep_of(plan.v6, other)).value());
         bridge.ports.push_back({.device = vxlan.name});

@@ -34,6 +34,7 @@ struct VxlanPlan {
     std::string bridge = "br0";
     bool vxlan = true;  // there are such devices in the bridges; else somebody else makes them
     bool learning = true;
+    bool summed = true;  // outer UDP checksums over IPv4
     bool floods = true;  // unknown and group frames are sent to every other machine
     bool quiet = false;  // no frame comes of itself: no IPv6 in the containers
 };

@@ -82,6 +82,32 @@ TEST_P(VxlanTest, TwoMachines) {
     expect_same_with_and_without(VxlanNet(net(), two));
 }
 
+// By TC, what stands for several frames goes into a tunnel in one step if there is no checksum to make: whether the
+// underlay cuts it or the other machine gets it whole.
+class VxlanStreamTest : public VxlanTest {};
+
+TEST_P(VxlanStreamTest, IntoATunnelWithoutChecksums) {
+    VxlanPlan two = plan();
+    two.machines = 2;
+    two.summed = false;
+    const VxlanNet net(this->net(), two);
+    const auto converse = [&] { return hold_connections(net.container(1), net.container(2), VxlanNet::address(2)); };
+    const std::string expected = converse();
+    EXPECT_THAT(expected, HasSubstr("good"));
+    for (const char* offloads : {"on", "off"}) {
+        SCOPED_TRACE(offloads);
+        shell_in(
+            net.host(1),
+            fmt::format("ethtool -K uplink tx {0} tso {0} gso {0} tx-udp_tnl-segmentation {0} >/dev/null", offloads));
+        net.up();
+        EXPECT_EQ(converse(), expected);
+        const auto fast = net.frames(1, "c1", REASON_ENCAPSULATED), all = net.frames(1, "c1", REASON_COUNT);
+        EXPECT_GT(static_cast<double>(fast), is_emulated() ? 0 : 0.8 * static_cast<double>(all));
+        fmt::print("{} of {} frames went into the tunnel in one step\n", fast, all);
+        net.down();
+    }
+}
+
 // Each hook and each family once.
 class VxlanVariedTest : public VxlanTest {};
 
@@ -315,6 +341,7 @@ constexpr auto kWayName = [](const auto& test) {
 };
 INSTANTIATE_TEST_SUITE_P(Hooks, VxlanTest, kWays, kWayName);
 INSTANTIATE_TEST_SUITE_P(Hooks, VxlanMoveTest, kWays, kWayName);
+INSTANTIATE_TEST_SUITE_P(Hooks, VxlanStreamTest, ::testing::Values(std::tuple("tc", "IPv4")), kWayName);
 INSTANTIATE_TEST_SUITE_P(Hooks, VxlanVariedTest, ::testing::Values(std::tuple("tc", "IPv6"), std::tuple("xdp", "IPv4")),
                          kWayName);
 
