@@ -142,6 +142,7 @@ static __always_inline void flow_ask(struct flow *flow, __u64 now_ns, __u32 gene
 	flow->asked = frames;
 	flow->answered = 0;
 	flow->checked_ns = 0;
+	flow->behind = 0;
 	flow->mtu = 0;
 	flow->generation = generation;
 	flow->asked_ns = now_ns;

@@ -8,32 +8,30 @@
 #include "bpf/map_defs.h"
 #include "bpf/packet.h"
 
-/* The products carry what differs in the last bytes of an address upwards. */
+/* The products carry what differs in the last bytes of the addresses upwards. */
 static __always_inline struct memo *memo_at(const struct packet *pkt)
 {
-	__u32 place = (__u32)pkt->vid << 16 | pkt->ingress_slot;
-	__be32 tail;
+	struct address_words words = address_words(pkt->destination);
+	__u64 rest = words.rest | (__u64)pkt->vid << 48 | (__u64)pkt->ingress_slot << 32;
+	__u64 mixed = words.first * 0xff51afd7ed558ccd ^ rest * 0x9e3779b97f4a7c15;
+	__u32 place = mixed >> (64 - MEMOS_BITS);
 
-	__builtin_memcpy(&tail, pkt->destination + 2, sizeof(tail));
-	place = (place + bpf_ntohl(tail)) * 0x9e3779b1;
-	__builtin_memcpy(&tail, pkt->source + 2, sizeof(tail));
-	place = ((place ^ place >> 15) + bpf_ntohl(tail)) * 0x85ebca6b;
-	place = (place ^ place >> 16) % MEMOS_SIZE;
 	return bpf_map_lookup_elem(&memos, &place);
 }
 
 static __always_inline bool memo_is_of(const struct memo *memo, const struct packet *pkt)
 {
-	return memo->generation == pkt->fdb_generation && memo->ingress_slot == pkt->ingress_slot &&
-	       memo->bridge == pkt->bridge && memo->vid == pkt->vid && same_address(memo->source, pkt->source) &&
-	       same_address(memo->destination, pkt->destination) &&
+	struct address_words here = address_words(pkt->destination), there = address_words(memo->addresses);
+
+	return here.first == there.first && here.rest == there.rest && memo->generation == pkt->fdb_generation &&
+	       memo->ingress_slot == pkt->ingress_slot && memo->bridge == pkt->bridge && memo->vid == pkt->vid &&
 	       pkt->now_ns - memo->shown_ns < pkt->ingress->pulse_ns;
 }
 
 /* From here on the FDB is read: not before the generation was, on any machine. */
 static __always_inline void memo_begin(struct memo *memo)
 {
-	__sync_fetch_and_add(&memo->generation, 0);
+	__sync_val_compare_and_swap(&memo->generation, 0, 0);
 }
 
 static __always_inline void memo_set(struct memo *memo, const struct packet *pkt, __u64 shown_ns)
@@ -42,8 +40,7 @@ static __always_inline void memo_set(struct memo *memo, const struct packet *pkt
 	memo->ingress_slot = pkt->ingress_slot;
 	memo->bridge = pkt->bridge;
 	memo->vid = pkt->vid;
-	copy_address(memo->destination, pkt->destination);
-	copy_address(memo->source, pkt->source);
+	set_address_words(memo->addresses, address_words(pkt->destination));
 	memo->egress_slot = 0;
 	memo->shown_ns = shown_ns;
 }

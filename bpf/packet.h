@@ -45,7 +45,7 @@ struct packet {
 	__u32 fdb_generation; /* from before the FDB was asked */
 	bool remembered;      /* ... and it needs not be: pkt->memo says it */
 	__u8 reserved[3];
-	__u8 destination[ETH_ADDR_LEN];
+	__u8 destination[ETH_ADDR_LEN]; /* address_words() takes both */
 	__u8 source[ETH_ADDR_LEN];
 	enum reason reason;
 
@@ -80,6 +80,10 @@ struct packet {
 	bool encap;       /* to be put into a tunnel as pkt->outgoing and the scratch say */
 	bool overtakes;   /* a frame of this source may still be on the kernel's way: stay behind it */
 } __attribute__((aligned(8)));
+
+_Static_assert(offsetof(struct packet, destination) % sizeof(__u64) == 0 &&
+                   offsetof(struct packet, source) == offsetof(struct packet, destination) + ETH_ADDR_LEN,
+               "a frame's addresses are no words");
 
 /* Makes the verifier forget which facts are still as they were at the beginning: it would go through the rest of the
  * program once for each combination of facts that were found and that were not. `nothing` is zero, which it must not

@@ -15,6 +15,7 @@
 #include "bpf/device.h"
 #include "bpf/flow.h"
 #include "bpf/map_defs.h"
+#include "bpf/memo.h"
 
 enum {
 	VXLAN_FLAGS = 0x08000000, /* the VNI is valid, and nothing else */
@@ -65,6 +66,30 @@ static __always_inline struct vtep *vtep_find(__u32 ifindex, const __u8 *mac)
 
 	copy_address(key.mac, mac);
 	return bpf_map_lookup_elem(&vteps, &key);
+}
+
+/* As flow->behind has it: one word, since several CPUs write it. Until the generation comes round to the same 16 bits
+ * the flow has long been asked anew. */
+static __always_inline __u64 behind_word(const struct control *now, const __u8 *mac)
+{
+	const any_u16 *parts = (const any_u16 *)mac;
+
+	return (__u64)*(const volatile __u32 *)&now->fdb_generation << 48 | (__u64)parts[2] << 32 |
+	       (__u64)parts[1] << 16 | parts[0];
+}
+
+/* From here on the VTEP's entry is read: not before the generation was, on any machine. */
+static __always_inline void behind_begin(struct flow *flow)
+{
+	__sync_val_compare_and_swap(&flow->behind, 0, 0);
+}
+
+static __always_inline void vtep_distrust(struct vtep *vtep)
+{
+	if (vtep->fixed || vtep->distrusted)
+		return;
+	vtep->distrusted = true;
+	memos_forget();
 }
 
 static __always_inline bool vtep_is_certain(const struct vtep *vtep)

@@ -144,6 +144,7 @@ __noinline int witness_encap(ctx_t *ctx)
 		}
 		flow->egress = ctx->ifindex;
 		flow->mtu = 0;
+		flow->behind = 0;
 		flow->out = ends;
 		flow->outer = outer;
 		copy_address(flow->destination, eth.h_dest);
@@ -167,8 +168,8 @@ static __always_inline void watch_vtep(ctx_t *ctx, const struct flow_key *key)
 	if (!load_bytes(ctx, 0, &eth, sizeof(eth)))
 		return;
 	vtep = vtep_find(key->ifindex, eth.h_source);
-	if (vtep && !vtep->fixed && !same_words(vtep->address, key->source))
-		vtep->distrusted = true;
+	if (vtep && !same_words(vtep->address, key->source))
+		vtep_distrust(vtep);
 }
 
 /* What has come out of a VXLAN device, with `ipv6` outer headers, at its ingress. The headers that were before it say

@@ -14,6 +14,7 @@
 
 typedef __u16 __attribute__((__may_alias__)) any_u16;
 typedef __u32 __attribute__((__may_alias__)) any_u32;
+typedef __u64 __attribute__((__may_alias__)) any_u64;
 
 #define ALIGNED __attribute__((aligned(4)))
 
@@ -49,6 +50,23 @@ static __always_inline bool same_address(const __u8 *a, const __u8 *b)
 	const any_u16 *x = (const any_u16 *)a, *y = (const any_u16 *)b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
+}
+
+/* A frame's destination and its source, which lie behind each other, as two words. */
+struct address_words {
+	__u64 first;
+	__u32 rest;
+};
+
+static __always_inline struct address_words address_words(const __u8 *addresses)
+{
+	return (struct address_words){*(const any_u64 *)addresses, *(const any_u32 *)(addresses + sizeof(any_u64))};
+}
+
+static __always_inline void set_address_words(__u8 *addresses, struct address_words words)
+{
+	*(any_u64 *)addresses = words.first;
+	*(any_u32 *)(addresses + sizeof(any_u64)) = words.rest;
 }
 
 #endif

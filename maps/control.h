@@ -21,8 +21,8 @@ struct control {
 	__u32 generation; /* of what routing depends on: flows that were seen under another are asked about anew */
 	__u64 changed_ns; /* CLOCK_MONOTONIC_COARSE of its last change */
 	__u32 flags;      /* enum control_flags */
-	/* Of the FDB: what was remembered of it under another is not believed. Whoever takes away from it what may be
-	 * believed raises it right after. */
+	/* Of the FDB and the VTEPs: what was remembered of them under another is not believed. Whoever takes away from
+	 * them what may be believed raises it right after. */
 	__u32 fdb_generation;
 };
 UNDERPASS_SIZE(struct control, 32);

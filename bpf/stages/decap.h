@@ -20,25 +20,35 @@
 #include "bpf/tunnel.h"
 #include "bpf/vlan.h"
 
-/* Is the source behind the VTEP that the packet is from? Mirrors vxlan_snoop. */
-static __always_inline enum verdict source_vtep(struct packet *pkt, const struct flow_key *key)
+/* Is the source behind the VTEP that the packet is from? Its flow, if there is one, remembers. Mirrors vxlan_snoop. */
+static __always_inline enum verdict source_vtep(struct packet *pkt, const struct flow_key *key,
+                                                const struct control *now, struct flow *flow)
 {
 	struct vtep *vtep;
+	__u64 behind;
 
 	if (!(pkt->ingress->flags & DEVICE_VTEP_LEARNS))
 		return CONTINUE;
+	behind = behind_word(now, pkt->source);
+	if (flow) {
+		if (flow->behind == behind)
+			return CONTINUE;
+		behind_begin(flow);
+	}
 	vtep = vtep_find(pkt->ingress->ifindex, pkt->source);
 	if (!vtep)
 		return pass(pkt, REASON_VTEP_UNKNOWN);
 	if (!same_words(vtep->address, key->source)) {
-		if (!vtep->fixed)
-			vtep->distrusted = true;
+		vtep_distrust(vtep);
 		return pass(pkt, REASON_VTEP_MOVED);
 	}
 	if (vtep->distrusted)
 		return pass(pkt, REASON_VTEP_MOVED);
-	if (vtep_is_certain(vtep))
+	if (vtep_is_certain(vtep)) {
+		if (flow)
+			flow->behind = behind;
 		return CONTINUE;
+	}
 	if (CTX_LAST_HOOK)
 		vtep->shown_ns = pkt->now_ns;
 	return pass(pkt, REASON_VTEP_UNKNOWN);
@@ -46,14 +56,9 @@ static __always_inline enum verdict source_vtep(struct packet *pkt, const struct
 
 /* Was the kernel seen to take such packets out of the tunnel, in this second? One that comes out proves it: the rules
  * treat all packets of an outer flow alike, or the tunnel is left to the kernel. */
-static __always_inline enum verdict known_tunnel(struct packet *pkt, const struct flow_key *key, __u32 underlay)
+static __always_inline enum verdict known_tunnel(struct packet *pkt, const struct flow_key *key,
+                                                 const struct control *now, struct flow *flow, __u32 underlay)
 {
-	__u32 zero = 0;
-	const struct control *now = bpf_map_lookup_elem(&control, &zero);
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
-
-	if (!now)
-		return pass(pkt, REASON_STALE);
 	/* What comes in by another device proves nothing by what came in by this one and is still on its way. */
 	if (flow && flow->egress != underlay) {
 		if (CTX_LAST_HOOK) {
@@ -88,9 +93,11 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 {
 	__u32 underlay = pkt->ingress->ifindex;
 	__u32 slot, zero = 0;
+	const struct control *now;
 	struct outer_packet *outer;
 	struct scratch *room;
 	struct device *vxlan;
+	struct flow *flow;
 	enum verdict verdict;
 
 	/* With a tag that no VLAN device has taken it is for nobody here. */
@@ -118,12 +125,16 @@ static __always_inline enum verdict decap(ctx_t *ctx, struct packet *pkt)
 	verdict = parse(ctx, pkt);
 	if (verdict != CONTINUE)
 		return verdict;
-	verdict = source_vtep(pkt, &outer->key);
-	if (verdict != CONTINUE)
-		return verdict;
+	now = bpf_map_lookup_elem(&control, &zero);
+	if (!now)
+		return pass(pkt, REASON_STALE);
 	outer->key.ifindex = vxlan->ifindex;
 	outer->key.kind = FLOW_DECAP;
-	verdict = known_tunnel(pkt, &outer->key, underlay);
+	flow = bpf_map_lookup_elem(&flows, &outer->key);
+	verdict = source_vtep(pkt, &outer->key, now, flow);
+	if (verdict != CONTINUE)
+		return verdict;
+	verdict = known_tunnel(pkt, &outer->key, now, flow, underlay);
 	if (verdict != CONTINUE)
 		return verdict;
 	/* Its own frames, which came back. */

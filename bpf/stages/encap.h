@@ -28,17 +28,23 @@ __noinline int way_into_tunnel(struct flow *flow)
 	__u32 zero = 0, reason = REASON_FORWARDED;
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
-	const struct vtep *vtep;
+	const struct vtep *vtep = NULL;
 	struct tunnel_way *way;
+	__u64 behind;
 
 	if (!room || !now)
 		return REASON_STALE;
 	way = &room->way;
-	vtep = vtep_find(way->key.ifindex, way->mac);
-	if (!vtep || !vtep_is_certain(vtep))
-		return REASON_VTEP_UNKNOWN;
-	if (vtep->distrusted)
-		return REASON_VTEP_MOVED;
+	behind = behind_word(now, way->mac);
+	if (!flow || flow->behind != behind) {
+		if (flow)
+			behind_begin(flow);
+		vtep = vtep_find(way->key.ifindex, way->mac);
+		if (!vtep || !vtep_is_certain(vtep))
+			return REASON_VTEP_UNKNOWN;
+		if (vtep->distrusted)
+			return REASON_VTEP_MOVED;
+	}
 	if (!flow || flow->generation != now->generation || way->now_ns - flow->asked_ns >= FLOW_PULSE_NS) {
 		if (!CTX_LAST_HOOK || way->now_ns - now->changed_ns < FLOW_SETTLE_NS)
 			return REASON_FLOW_ASKED;
@@ -55,7 +61,7 @@ __noinline int way_into_tunnel(struct flow *flow)
 	} else if (flow->outer.inner_label != way->label) {
 		/* By which the source port differs. The witness sees with which other one this frame leaves. */
 		reason = REASON_TUNNEL_EXCEPTION;
-	} else if (!same_words(flow->out.destination, vtep->address)) {
+	} else if (vtep && !same_words(flow->out.destination, vtep->address)) {
 		flow->generation--; /* asked anew with the next frame */
 		reason = REASON_ROUTE_CHANGED;
 	} else if (way->is_gso && (flow->outer.summed || !way->longest || way->len > LONGEST_IN_TUNNEL)) {
@@ -64,10 +70,10 @@ __noinline int way_into_tunnel(struct flow *flow)
 	} else if (way->longest > flow->mtu) {
 		reason = REASON_TOO_BIG;
 	}
-	if (reason != REASON_FORWARDED) {
-		if (CTX_LAST_HOOK)
-			__sync_fetch_and_add(&flow->asked, way->segments);
-	}
+	if (reason == REASON_FORWARDED)
+		flow->behind = behind;
+	else if (CTX_LAST_HOOK)
+		__sync_fetch_and_add(&flow->asked, way->segments);
 	return reason;
 }
 

@@ -21,8 +21,7 @@ static __always_inline enum verdict parse(ctx_t *ctx, struct packet *pkt)
 	eth = ctx_data(ctx) + base;
 	if ((void *)(eth + 1) > ctx_data_end(ctx))
 		return pass(pkt, REASON_RUNT);
-	copy_address(pkt->destination, eth->h_dest);
-	copy_address(pkt->source, eth->h_source);
+	set_address_words(pkt->destination, address_words(eth->h_dest));
 	pkt->protocol = eth->h_proto;
 	pkt->network_offset = pkt->base + sizeof(*eth);
 	/* A tag beside the bytes is the outermost. */

@@ -49,7 +49,8 @@ protected:
     }
 
     // As without Underpass, and most of its last two thirds fast in either direction: the first tenths of a second are
-    // always the kernel's.
+    // always the kernel's. (Where everything is slow, one look at the counters takes as long as a flood: half of it
+    // all.)
     void expect_same_floods(const lab::Namespace& from, const std::string& to, const std::string& reason) {
         const auto converse = [&] {
             router_->run(forget_connections);
@@ -62,7 +63,7 @@ protected:
         auto conversation = std::async(std::launch::async, converse);
         auto before = counts();
         for (const std::uint64_t third = before.at("c").at("all") + static_cast<std::uint64_t>(flood_count()) / 3;
-             before.at("c").at("all") < third; before = counts())
+             !is_emulated() && before.at("c").at("all") < third; before = counts())
             if (conversation.wait_for(milliseconds(10)) != std::future_status::timeout) break;
         EXPECT_EQ(conversation.get(), expected);
         const auto after = counts();

@@ -209,6 +209,42 @@ TEST_F(Decap, UdpChecksum) {
     }
 }
 
+// Which VTEP the source is behind is looked up once, and again once something has changed there.
+TEST_F(Decap, RemembersWhoIsBehindTheVtep) {
+    const auto& heart = loaded_->programs().heartbeat;
+    for (const On hook : {On::tc, On::xdp}) {
+        SCOPED_TRACE(hook == On::xdp ? "XDP" : "TC");
+        const auto goes = [&](const Frame& inner) {
+            return loaded_->run(hook, around(inner)).action == expected(hook, true);
+        };
+        write({});
+        const Frame inner = inner4(101), other = Ethernet{.destination = kFrom, .source = kTo} / IPv4{} / UDP{};
+        ASSERT_TRUE(goes(inner));
+        set_vtep(kVxlanIfindex, kFrom, {.address = kElsewhere4}, false);
+        EXPECT_TRUE(goes(inner)) << "it was looked up anew";
+        const std::uint32_t before = heart.fdb_generation();
+        EXPECT_FALSE(goes(other)) << "it is of another address";
+        EXPECT_EQ(heart.fdb_generation(), before);
+        loaded_->programs().heartbeat.tell_fdb_change();
+        EXPECT_FALSE(goes(inner));
+        EXPECT_EQ(heart.fdb_generation(), before + 2)
+            << "what all flows remember of it ends where it is seen elsewhere";
+        EXPECT_FALSE(goes(inner));
+        EXPECT_EQ(heart.fdb_generation(), before + 2);
+
+        // Nor for longer than a pulse.
+        write({});
+        ASSERT_TRUE(goes(inner));
+        const auto [key, asked] = loaded_->programs().flows.entries().front();
+        flow old = asked;
+        EXPECT_NE(old.behind, 0U);
+        old.asked_ns -= FLOW_PULSE_NS;
+        ASSERT_FALSE(loaded_->programs().flows.update(key, old));
+        loaded_->run(On::tc, around(inner));
+        EXPECT_EQ(loaded_->programs().flows.lookup(key)->behind, 0U);
+    }
+}
+
 // What a device's own sum is of is the frame as it is now.
 TEST_F(Decap, KeepsTheSumOfADevice) {
     const Frame inner = inner4(101), of_six = inner6(101);

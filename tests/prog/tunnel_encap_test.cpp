@@ -383,6 +383,29 @@ TEST_F(Encap, IsTheVxlanDevices) {
     expect_untouched(On::xdp, loaded_->run(On::xdp, plain), plain, REASON_FLOW_ASKED, 0);
 }
 
+// Which VTEP the destination is behind is looked up once, and again once something has changed there.
+TEST_F(Encap, RemembersWhoIsBehindTheVtep) {
+    for (const On hook : {On::tc, On::xdp}) {
+        SCOPED_TRACE(hook == On::xdp ? "XDP" : "TC");
+        const auto encapsulated = [&] { return loaded_->run(hook, frame4()).frame.size() > frame4().size(); };
+        for (const VtepFacts& later :
+             std::initializer_list<VtepFacts>{{.address = kElsewhere4}, {.distrusted = true}}) {
+            write({}, {});
+            ASSERT_TRUE(encapsulated());
+            set_vtep(kVxlanIfindex, kTo, later, false);
+            EXPECT_TRUE(encapsulated()) << "it was looked up anew";
+            loaded_->programs().heartbeat.tell_fdb_change();
+            EXPECT_FALSE(encapsulated());
+        }
+        write({}, {});
+        ASSERT_TRUE(encapsulated());
+        ASSERT_FALSE(loaded_->programs().vteps.erase(vtep_key(kVxlanIfindex, kTo)));
+        EXPECT_TRUE(encapsulated());
+        loaded_->programs().heartbeat.tell_fdb_change();
+        EXPECT_FALSE(encapsulated());
+    }
+}
+
 TEST_F(Encap, UnderlayIsNotReady) {
     const Frame plain = frame4();
     for (const std::uint32_t flag : {DEVICE_UNDERLAY, DEVICE_EGRESS, DEVICE_FORWARDING})

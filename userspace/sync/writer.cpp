@@ -26,7 +26,7 @@ std::error_code Writer::apply(const WriteFdb& operation) {
     return forgotten(programs_.fdb.update(operation.key, operation.entry));
 }
 
-// After the FDB was changed: what the programs remembered of it ends.
+// After the FDB, or a VXLAN device's, was changed: what the programs remembered of it ends.
 std::error_code Writer::forgotten(std::error_code code) {
     programs_.heartbeat.tell_fdb_change();
     return code;
@@ -86,11 +86,11 @@ std::error_code Writer::apply(const EraseTunnel& operation) {
 }
 
 std::error_code Writer::apply(const WriteVtep& operation) {
-    return programs_.vteps.update(operation.key, operation.entry);
+    return forgotten(programs_.vteps.update(operation.key, operation.entry));
 }
 
 std::error_code Writer::apply(const EraseVtep& operation) {
-    return programs_.vteps.erase(operation.key);
+    return forgotten(programs_.vteps.erase(operation.key));
 }
 
 }  // namespace underpass
