@@ -83,6 +83,17 @@ std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
     return skeleton_->bss->frames_sent - before;
 }
 
+std::vector<unsigned char> Generator::frame() {
+    std::vector<unsigned char> bytes(body_.size());
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = body_.data(), .data_out = bytes.data(),
+                .data_size_in = static_cast<std::uint32_t>(body_.size()),
+                .data_size_out = static_cast<std::uint32_t>(bytes.size()), .repeat = 1);
+    if (const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.bench_generate), &options);
+        result != 0)
+        throw_errno(result, "make a frame");
+    return bytes;
+}
+
 std::uint64_t Generator::begun_ns() const {
     return skeleton_->bss->begun_ns;
 }

@@ -38,15 +38,19 @@ const std::vector<Scenario>& all_scenarios() {
     return all;
 }
 
-std::vector<Scenario> scenarios_named(const std::vector<std::string>& names) {
+std::vector<Scenario> scenarios_named(const std::vector<std::string>& names, const std::vector<Scenario>& all) {
     for (const std::string& name : names)
-        if (std::ranges::none_of(all_scenarios(), [&](const Scenario& each) { return each.name == name; })) {
+        if (std::ranges::none_of(all, [&](const Scenario& each) { return each.name == name; })) {
             std::string known;
-            for (const Scenario& each : all_scenarios()) known += (known.empty() ? "" : ", ") + each.name;
-            throw std::invalid_argument(fmt::format("there is no scenario '{}'; there are: {}", name, known));
+            for (const Scenario& each : all) known += (known.empty() ? "" : ", ") + each.name;
+            const bool of_another_kind =
+                std::ranges::any_of(all_scenarios(), [&](const Scenario& each) { return each.name == name; });
+            throw std::invalid_argument(of_another_kind
+                                            ? fmt::format("there is no profile of '{}'; there are of: {}", name, known)
+                                            : fmt::format("there is no scenario '{}'; there are: {}", name, known));
         }
     std::vector<Scenario> chosen;
-    for (const Scenario& each : all_scenarios())
+    for (const Scenario& each : all)
         if (names.empty() || std::ranges::count(names, each.name) > 0) chosen.push_back(each);
     return chosen;
 }

@@ -148,6 +148,8 @@ public:
         double busy_seconds = 0;  // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);
+    // The bytes of one from the left.
+    std::vector<unsigned char> frame() { return from_left_->frame(); }
     // What `send` sends at `place`, and `to` gets.
     static Passed pass(const Place& place, const Sink& to, const std::function<std::uint64_t()>& send);
 

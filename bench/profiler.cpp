@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "bench/profiler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+
+#include "bench/copies.h"
+#include "bench/profile_frames.h"
+#include "bench/run_statistics.h"
+#include "bench/side.h"
+#include "lab/interrupt.h"
+#include "maps/abi.h"
+
+namespace underpass::bench {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kWarmUp(200);
+constexpr milliseconds kSettled(60);  // frames that the kernel has to see are no more on their way
+constexpr int kTries = 60;
+// Each copy runs so often, then the next one does, so often in a round: what disturbs the machine falls on all of them.
+constexpr std::size_t kInARow = 100, kTurns = 10;
+constexpr std::uint32_t kEmptyRuns = 20000;
+
+// On one hook: the copies, and the program that is attached.
+class Profiler {
+public:
+    Profiler(const Topology& topology, Side from, Hook hook, Frames& frames)
+        : topology_(topology),
+          hook_(hook),
+          port_(topology.end(Ports::wires, from).port),
+          frames_(frames),
+          frame_(frames.frame()) {
+        at_bridge([this] { load(); });
+    }
+
+    // Throws std::runtime_error if the frame does not go fast.
+    void add_run(Profile& profile, milliseconds time) {
+        for (int tries = 0; tries < kTries; tries++) {
+            const double traffic = in_traffic(time);
+            lab::pause_for(kSettled);
+            std::optional<std::vector<double>> ns;
+            at_bridge([&] { ns = round(); });
+            lab::throw_if_interrupted();
+            if (!ns) continue;
+            const double whole = ns->back();
+            ns->pop_back();
+            return profile.add_run(*ns, whole, traffic);
+        }
+        throw std::runtime_error("the frame that is profiled does not go fast");
+    }
+
+private:
+    template <class Work>
+    void at_bridge(const Work& work) const {
+        run_at({topology_.bridge().fd(), usable_cpus() - 1}, work);
+    }
+
+    void load() {
+        const PinDirectory pins = PinDirectory::of_this_namespace();
+        for (std::uint32_t last = STAGE_NONE; last < STAGE_COUNT; last++)
+            copies_.emplace_back(pins, hook_, static_cast<stage>(last));
+        copies_.emplace_back(pins, hook_);
+        if (hook_ == Hook::xdp) {
+            attached_.push_back(xdp_program_of(port_));
+            return;
+        }
+        const auto control = pins.open(MAP_CONTROL);
+        if (control) attached_ = programs_on(PROGRAM_TC, control->get());
+        if (attached_.empty()) throw std::runtime_error("Underpass's TC program is not attached");
+    }
+
+    RunTime attached_time() const {
+        RunTime sum;
+        for (const Fd& program : attached_) {
+            const RunTime time = run_time_of(program.get());
+            sum.ns += time.ns;
+            sum.runs += time.runs;
+        }
+        return sum;
+    }
+
+    // Mean of the attached program, without what the reading of the clock makes of an empty one.
+    double in_traffic(milliseconds time) {
+        const RunStatistics statistics;
+        const RunTime before = attached_time();
+        const auto passed = frames_.forward(time);
+        if (passed.received == 0) throw std::runtime_error("no frame came out");
+        const double mean = attached_time().mean_since(before);
+        const RunTime empty = run_time_of(copies_.front().fd());
+        at_bridge([this] { copies_.front().run_in_a_row(frame_, port_, kEmptyRuns); });
+        return mean - run_time_of(copies_.front().fd()).mean_since(empty);
+    }
+
+    // What each copy takes; none if a run did not end where it should.
+    std::optional<std::vector<double>> round() {
+        std::vector<std::vector<double>> all(copies_.size());
+        for (std::size_t turn = 0; turn < kTurns; turn++)
+            for (std::size_t i = 0; i < copies_.size(); i++) {
+                const std::size_t copy = (i + turn) % copies_.size();
+                // The last two go the frame's whole way.
+                const bool whole = copy + 2 >= copies_.size();
+                const std::uint32_t wanted = whole ? redirect_of(hook_) : PROFILE_STOPPED;
+                for (std::size_t run = 0; run < kInARow; run++) {
+                    const Copy::Ran ran = copies_[copy].run(frame_, port_);
+                    if (ran.action != wanted) return std::nullopt;
+                    all[copy].push_back(ran.ns);
+                }
+            }
+        std::vector<double> ns(all.size());
+        std::ranges::transform(all, ns.begin(), middle_mean);
+        return ns;
+    }
+
+    const Topology& topology_;
+    Hook hook_;
+    std::uint32_t port_;
+    Frames& frames_;
+    std::vector<unsigned char> frame_;
+    std::vector<Copy> copies_;  // by their last stage, from none to all; then the daemon's own
+    std::vector<Fd> attached_;
+};
+
+void profile_one(Runner& runner, const ProfiledCase& each, const Topology& topology, Hook hook,
+                 const RunOptions& options) {
+    const Contender contender(topology, Ports::wires, "underpass", hook);
+    const std::unique_ptr<Frames> frames = each.start(topology);
+    frames->learn();
+    frames->forward(kWarmUp);
+    Profiler profiler(topology, each.from, hook, *frames);
+    Profile profile = empty_profile(each.scenario, each.name, name(hook));
+    const auto keep = [&] {
+        if (!profile.empty.empty()) runner.report().profiles.push_back(profile);
+    };
+    try {
+        for (int run = 0; run < options.repeat; run++) {
+            runner.tell(fmt::format("{} {}: profile, run {} of {}", each.name, name(hook), run + 1, options.repeat),
+                        run == 0);
+            profiler.add_run(profile, options.time);
+        }
+    } catch (...) {
+        keep();
+        throw;
+    }
+    keep();
+}
+
+void profile(const std::string& scenario, const RunOptions& options, Report& report) {
+    Runner runner(scenario, options, report);
+    for (const ProfiledCase& each : profiled_cases()) {
+        if (each.scenario != scenario || !runner.wants(each.name)) continue;
+        const std::unique_ptr<Topology> topology = each.build();
+        for (const Hook hook : {Hook::xdp, Hook::tc})
+            if (runner.wants(hook)) profile_one(runner, each, *topology, hook, options);
+    }
+}
+
+}  // namespace
+
+const std::vector<Scenario>& profiled_scenarios() {
+    static const std::vector<Scenario> all = [] {
+        std::vector<Scenario> scenarios;
+        for (const ProfiledCase& each : profiled_cases()) {
+            if (!scenarios.empty() && scenarios.back().name == each.scenario) {
+                scenarios.back().cases.push_back(each.name);
+                continue;
+            }
+            const std::string name = each.scenario;
+            scenarios.push_back({.name = name,
+                                 .description = {},
+                                 .cases = {each.name},
+                                 .run = [name](const auto& options, auto& report) { profile(name, options, report); }});
+        }
+        return scenarios;
+    }();
+    return all;
+}
+
+}  // namespace underpass::bench
