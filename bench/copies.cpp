@@ -90,7 +90,7 @@ Copy::Ran test_run(int program, Hook hook, std::vector<unsigned char>& frame, st
                 .repeat = static_cast<int>(times));
     if (const int result = bpf_prog_test_run_opts(program, &options); result != 0)
         throw_errno(result, "run a copy of a program");
-    return {options.retval, options.duration};
+    return {options.retval, options.duration, options.data_size_out};
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ public:
 
     struct Ran {
         std::uint32_t action = 0;
-        std::uint32_t ns = 0;  // by the kernel's clock around the program
+        std::uint32_t ns = 0;     // by the kernel's clock around the program
+        std::uint32_t bytes = 0;  // of the frame as it leaves it
     };
     // In the namespace of `ingress`, which for XDP has a program itself. The frame is not what it was after one run, so
     // the kernel is asked for each.

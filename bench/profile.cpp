@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "bench/report.h"
@@ -14,6 +15,7 @@ namespace underpass::bench {
 const char* const kProfileMeaning =
     "A stage is the difference of two programs, one of which ends behind it and one before it, each run on a frame of "
     "the scenario, again and again: everything that it looks at is in the caches, and nothing else runs beside it. "
+    "(A few ns more or less of neighbours mean nothing: compiler and CPU do not keep to the border between them.) "
     "Whole: the program as the daemon has it, in the same runs; it differs from the sum by what it costs to be able to "
     "end early. In traffic: the program's mean by the kernel's run time statistics while frames of all flows are "
     "forwarded, which is with what is not in the caches, with frames that the kernel has to see, and by XDP with "
@@ -57,17 +59,23 @@ double middle_mean(std::vector<double> values) {
     return sum / static_cast<double>(values.size() - 2 * left_out);
 }
 
+// Without a sign before zero.
+std::string ns_figure(double ns) {
+    const double rounded = std::round(ns * 10) / 10;
+    return fmt::format("{:.1f}", rounded == 0 ? 0 : rounded);
+}
+
 std::string ns_text(const std::vector<double>& runs) {
     if (runs.empty()) return "-";
     const auto [low, high] = std::ranges::minmax(runs);
-    return fmt::format("{:.1f} ({:.1f}..{:.1f})", median(runs), low, high);
+    return fmt::format("{} ({}..{})", ns_figure(median(runs)), ns_figure(low), ns_figure(high));
 }
 
 std::vector<ProfileLine> lines_of(const Profile& profile) {
     std::vector<ProfileLine> lines;
     for (const Profile::Stage& stage : profile.stages)
         lines.push_back(
-            {stage.name, ns_text(stage.ns), fmt::format("{:.0f} %", 100 * profile.share(stage)), stage.what});
+            {stage.name, ns_text(stage.ns), fmt::format("{} %", std::lround(100 * profile.share(stage))), stage.what});
     lines.push_back({"sum", ns_text(profile.sums()), "", "all stages"});
     lines.push_back({"whole", ns_text(profile.whole), "", "the program as the daemon has it"});
     lines.push_back({"in traffic", ns_text(profile.traffic), "", "the same, of real frames"});

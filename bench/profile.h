@@ -36,6 +36,8 @@ Profile empty_profile(const std::string& scenario, const std::string& case_name,
 // Of the middle half: what an interrupt has lengthened does not count. 0 for none.
 double middle_mean(std::vector<double> values);
 
+// "12.3".
+std::string ns_figure(double ns);
 // "12.3 (12.1..12.9)".
 std::string ns_text(const std::vector<double>& runs);
 // What stands in the rows of a table, stages and the lines below them.

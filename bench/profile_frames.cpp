@@ -47,18 +47,26 @@ std::unique_ptr<Frames> start_bridged(const Topology& topology) {
 }
 
 ProfiledCase bridged() {
-    return {"l2", "frames-60", Side::left, [] { return std::make_unique<Topology>(Ports::wires); }, start_bridged};
+    return {
+        "l2",         "frames-60", Side::left, std::nullopt, [] { return std::make_unique<Topology>(Ports::wires); },
+        start_bridged};
 }
 
 ProfiledCase with_vlans(const std::string& scenario, const WireVlans& vlans) {
     return {
-        scenario, "tagged", Side::left,
+        scenario,
+        "tagged",
+        Side::left,
+        std::nullopt,
         [scenario, vlans] { return std::make_unique<Topology>("ubench-" + scenario, vlans, kernel_filters_vlans()); },
         start_bridged};
 }
 
 ProfiledCase routed(const RouteCase& each) {
-    return {each.name, "frames-60", Side::left,
+    return {each.name,
+            "frames-60",
+            Side::left,
+            std::nullopt,
             [&each] {
                 return std::make_unique<Topology>(std::string("ubench-") + each.name, Routing{.rules = each.rules});
             },
@@ -69,7 +77,10 @@ ProfiledCase routed(const RouteCase& each) {
 }
 
 ProfiledCase tunnelled(const std::string& scenario, Side from, bool summed) {
-    return {scenario, summed ? "summed" : "unsummed", from,
+    return {scenario,
+            summed ? "summed" : "unsummed",
+            from,
+            from == Side::left ? OUTER_BYTES : -OUTER_BYTES,
             [summed] { return std::make_unique<Topology>("ubench-vxlan-frames", Tunnel{.summed = summed}); },
             [from, summed](const Topology& topology) {
                 return std::make_unique<FramesOf<OneWay>>(topology, from, summed);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ public:
 
 struct ProfiledCase {
     std::string scenario, name;
-    Side from;  // the wire that the frames come in by
+    Side from;                  // the wire that the frames come in by
+    std::optional<int> longer;  // bytes by which they leave longer, where that says that they go fast
     std::function<std::unique_ptr<Topology>()> build;
     std::function<std::unique_ptr<Frames>(const Topology&)> start;
 };
