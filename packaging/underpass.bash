@@ -159,7 +159,7 @@ _underpass() {
     flows) flags="--top --json --help" ;;
     run) flags="--config --all --hook --rxvlan-off --help" ;;
     bench)
-        flags="--seconds --repeat --quick --hook --case --json --html --markdown --against --from --help"
+        flags="--seconds --repeat --quick --hook --case --profile --json --html --markdown --against --from --help"
         devices="l2 l2-brnf vlan-push vlan-pop vlan-keep route nat nat-filter vxlan-decap vxlan-encap
             container-to-container container-to-uplink mac-scale flow-scale"
         ;;
