@@ -61,11 +61,16 @@ void share_maps(bpf_object* object, const PinDirectory& pins) {
 }
 
 // 0, or what the kernel said.
-int load(BpfObject& object, const PinDirectory& pins, const Bytes& bytes, std::optional<stage> last) {
+int load(BpfObject& object, const PinDirectory& pins, Hook hook, const Copy::Form& form, std::optional<stage> last) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "underpass_bench");
-    object.reset(bpf_object__open_mem(bytes.first, bytes.second, &options));
+    const auto [bytes, size] = bytes_of(hook, last.has_value(), form.conntrack);
+    object.reset(bpf_object__open_mem(bytes, size, &options));
     if (!object) throw_errno(errno, "open a BPF object");
     share_maps(object.get(), pins);
+    bpf_program* program = nullptr;
+    if (!form.frags)
+        bpf_object__for_each_program(program, object.get())
+            bpf_program__set_flags(program, bpf_program__flags(program) & ~std::uint32_t{BPF_F_XDP_HAS_FRAGS});
     if (last) {
         const std::uint32_t value = *last;
         bpf_map* constant = bpf_object__find_map_by_name(object.get(), PROFILE_SECTION);
@@ -73,6 +78,10 @@ int load(BpfObject& object, const PinDirectory& pins, const Bytes& bytes, std::o
         if (result != 0) throw_errno(result, "tell a program where it ends");
     }
     return bpf_object__load(object.get());
+}
+
+[[noreturn]] void throw_load_error(int result, const QuietLibraries& libraries) {
+    throw VerifierError("load a copy of a program: " + std::system_category().message(-result), libraries.text());
 }
 
 Copy::Ran test_run(int program, Hook hook, std::vector<unsigned char>& frame, std::uint32_t ingress,
@@ -95,13 +104,22 @@ Copy::Ran test_run(int program, Hook hook, std::vector<unsigned char>& frame, st
 
 }  // namespace
 
-Copy::Copy(const PinDirectory& pins, Hook hook, std::optional<stage> last) : hook_(hook) {
+Copy::Form Copy::form_of(const PinDirectory& pins, Hook hook) {
     const QuietLibraries quiet;
-    int result = -ENOENT;
-    if (hook == Hook::tc || rules_see(pins)) result = load(object_, pins, bytes_of(hook, last.has_value(), true), last);
-    if (result != 0) result = load(object_, pins, bytes_of(hook, last.has_value(), false), last);
-    if (result != 0)
-        throw VerifierError("load a copy of a program: " + std::system_category().message(-result), quiet.text());
+    const bool finds = hook == Hook::tc || rules_see(pins);
+    int result = 0;
+    for (const Form form : {Form{true, true}, Form{true, false}, Form{false, true}, Form{false, false}}) {
+        if ((form.conntrack && !finds) || (hook == Hook::tc && !form.frags)) continue;
+        BpfObject object;
+        result = load(object, pins, hook, form, std::nullopt);
+        if (result == 0) return form;
+    }
+    throw_load_error(result, quiet);
+}
+
+Copy::Copy(const PinDirectory& pins, Hook hook, const Form& form, std::optional<stage> last) : hook_(hook) {
+    const QuietLibraries quiet;
+    if (const int result = load(object_, pins, hook, form, last); result != 0) throw_load_error(result, quiet);
 }
 
 int Copy::fd() const {

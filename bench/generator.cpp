@@ -110,8 +110,17 @@ void Sink::stamp(bool on) {
     skeleton_->bss->stamping = on ? 1 : 0;
 }
 
+// Another CPU writes them meanwhile.
 std::uint64_t Sink::last_ns() const {
-    return skeleton_->bss->last_ns;
+    return __atomic_load_n(&skeleton_->bss->last_ns, __ATOMIC_ACQUIRE);
+}
+
+std::uint64_t Sink::first_ns() const {
+    return __atomic_load_n(&skeleton_->bss->first_ns, __ATOMIC_ACQUIRE);
+}
+
+void Sink::forget_first() {
+    __atomic_store_n(&skeleton_->bss->first_ns, std::uint64_t{0}, __ATOMIC_RELEASE);
 }
 
 sink_count Sink::count() const {

@@ -67,6 +67,9 @@ public:
     // When the last frame came while this was on, by CLOCK_MONOTONIC.
     void stamp(bool on);
     std::uint64_t last_ns() const;
+    // When the first one came since forget_first(), while this was on; 0: none.
+    std::uint64_t first_ns() const;
+    void forget_first();
 
 private:
     GeneratorSkeleton skeleton_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "bench/change_rate.h"
 #include "bench/containers.h"
 #include "bench/flow_scale.h"
 #include "bench/l2.h"
@@ -34,7 +35,8 @@ const std::vector<Scenario>& all_scenarios() {
         {"container-to-uplink", "TCP, routed, masqueraded and filtered", container_to_uplink_cases(),
          run_container_to_uplink},
         {"mac-scale", "256 to 65,536 MACs", mac_scale_cases(), run_mac_scale},
-        {"flow-scale", "256 to 1,000,000 masqueraded connections", flow_scale_cases(), run_flow_scale}};
+        {"flow-scale", "256 to 1,000,000 masqueraded connections", flow_scale_cases(), run_flow_scale},
+        {"change-rate", "l2, while the FDB, neighbours, routes or VLANs change", change_rate_cases(), run_change_rate}};
     return all;
 }
 

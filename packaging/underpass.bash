@@ -161,7 +161,7 @@ _underpass() {
     bench)
         flags="--seconds --repeat --quick --hook --case --profile --json --html --markdown --against --from --help"
         devices="l2 l2-brnf vlan-push vlan-pop vlan-keep route nat nat-filter vxlan-decap vxlan-encap
-            container-to-container container-to-uplink mac-scale flow-scale"
+            container-to-container container-to-uplink mac-scale flow-scale change-rate"
         ;;
     pktgen)
         flags="--destination-mac --source-mac --destination --source --destination-port --source-port --random --vlan

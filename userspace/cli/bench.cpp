@@ -59,7 +59,7 @@ void add_bench(CLI::App& app) {
         ->expected(1);
     command->add_option("--case", request.options.cases, "Only this case of the scenarios; may be repeated")
         ->type_name("CASE")
-        ->expected(1);
+        ->allow_extra_args(false);
     command->add_flag("--quick", request.options.quick,
                       fmt::format("{} runs of {} s, without what takes minutes", kQuickRepeat, kQuickSeconds));
     command->add_flag(
