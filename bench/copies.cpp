@@ -60,6 +60,16 @@ void share_maps(bpf_object* object, const PinDirectory& pins) {
     }
 }
 
+bpf_program* program_of(const bpf_object* object, Hook hook) {
+    return bpf_object__find_program_by_name(object, hook == Hook::xdp ? PROGRAM_XDP : PROGRAM_TC);
+}
+
+// libbpf (1.1) takes it from the section's name, which it forgets when the type changes.
+void without_frags(bpf_program* program) {
+    bpf_program__set_type(program, BPF_PROG_TYPE_EXT);
+    bpf_program__set_type(program, BPF_PROG_TYPE_XDP);
+}
+
 // 0, or what the kernel said.
 int load(BpfObject& object, const PinDirectory& pins, Hook hook, const Copy::Form& form, std::optional<stage> last) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "underpass_bench");
@@ -67,10 +77,7 @@ int load(BpfObject& object, const PinDirectory& pins, Hook hook, const Copy::For
     object.reset(bpf_object__open_mem(bytes, size, &options));
     if (!object) throw_errno(errno, "open a BPF object");
     share_maps(object.get(), pins);
-    bpf_program* program = nullptr;
-    if (!form.frags)
-        bpf_object__for_each_program(program, object.get())
-            bpf_program__set_flags(program, bpf_program__flags(program) & ~std::uint32_t{BPF_F_XDP_HAS_FRAGS});
+    if (!form.frags) without_frags(program_of(object.get(), hook));
     if (last) {
         const std::uint32_t value = *last;
         bpf_map* constant = bpf_object__find_map_by_name(object.get(), PROFILE_SECTION);
@@ -123,8 +130,7 @@ Copy::Copy(const PinDirectory& pins, Hook hook, const Form& form, std::optional<
 }
 
 int Copy::fd() const {
-    const char* program = hook_ == Hook::xdp ? PROGRAM_XDP : PROGRAM_TC;
-    return bpf_program__fd(bpf_object__find_program_by_name(object_.get(), program));
+    return bpf_program__fd(program_of(object_.get(), hook_));
 }
 
 Copy::Ran Copy::run(std::vector<unsigned char>& frame, std::uint32_t ingress) const {

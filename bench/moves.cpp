@@ -34,7 +34,6 @@ constexpr std::uint32_t kGroup = 8;
 constexpr std::uint32_t kPart = 32768;         // frames
 constexpr milliseconds kCalm(3);               // behind a move: what is on its way comes out
 constexpr std::uint64_t kMostNs = 1000000000;  // that a move may take
-constexpr std::uint64_t kCloseNs = 50000;      // between two groups of frames
 constexpr std::chrono::microseconds kPoll(20);
 constexpr int kTries = 400;
 
@@ -73,7 +72,10 @@ public:
         thread_ = std::jthread([this](const std::stop_token& stop) {
             try {
                 run_at(place_, [&] {
-                    for (; !stop.stop_requested() && !lab::is_interrupted(); part_++) generator_->send(kPart);
+                    for (; !stop.stop_requested() && !lab::is_interrupted(); part_++) {
+                        begun_ns_ = now_ns();
+                        generator_->send(kPart);
+                    }
                 });
             } catch (...) {
                 failure_ = std::current_exception();
@@ -83,6 +85,8 @@ public:
     Stream(const Stream&) = delete;
 
     std::uint32_t part() const { return part_; }
+    // When the part that is on its way was begun.
+    std::uint64_t begun_ns() const { return begun_ns_; }
     // Throws what went wrong.
     void end() {
         thread_.request_stop();
@@ -94,16 +98,17 @@ private:
     Place place_;
     std::optional<Generator> generator_;
     std::atomic<std::uint32_t> part_ = 0;
+    std::atomic<std::uint64_t> begun_ns_ = 0;
     std::exception_ptr failure_;
     std::jthread thread_;
 };
 
-// Until frames come out there, one close behind the other.
-void wait_for_frames(const Sink& at) {
-    const std::uint64_t start = now_ns();
-    for (std::uint64_t now = start; now < start + kMostNs; now = now_ns()) {
+// Until frames of the part that is on its way come out there.
+void wait_for_frames(const Stream& stream, const Sink& at) {
+    for (const std::uint64_t start = now_ns(); now_ns() < start + kMostNs;) {
         lab::throw_if_interrupted();
-        if (at.last_ns() + kCloseNs > now) return;
+        if (const std::uint64_t begun = stream.begun_ns(); begun != 0 && at.last_ns() > begun) return;
+        std::this_thread::sleep_for(kPoll);
     }
     throw std::runtime_error("no frames come out for the MAC that is to be moved");
 }
@@ -148,8 +153,8 @@ std::vector<double> times_of_moves(const Topology& topology, std::size_t moves) 
         std::size_t at = 0;
         for (int tries = 0; times.size() < moves && tries < kTries; tries++) {
             std::this_thread::sleep_for(kCalm);
-            wait_for_frames(*sinks[at]);
             const std::uint32_t part = stream.part();
+            wait_for_frames(stream, *sinks[at]);
             at = 1 - at;
             const double time = time_of_move(ports[at], *sinks[at]);
             // Between two parts no frame could come.

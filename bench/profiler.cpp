@@ -44,18 +44,23 @@ public:
 
     // Throws std::runtime_error if the frame does not go fast.
     void add_run(Profile& profile, milliseconds time) {
-        for (int tries = 0; tries < kTries; tries++) {
-            const double traffic = in_traffic(time);
-            lab::pause_for(kSettled);
-            std::optional<std::vector<double>> ns;
-            at_bridge([&] { ns = round(); });
-            lab::throw_if_interrupted();
-            if (!ns) continue;
-            const double whole = ns->back();
-            ns->pop_back();
-            return profile.add_run(*ns, whole, traffic);
+        const double traffic = in_traffic(time);
+        std::vector<std::vector<double>> all(copies_.size());
+        int tries = 0;
+        for (std::size_t turns = 0; turns < kTurns; turns++) {
+            if (turns == 0) lab::pause_for(kSettled);
+            while (!add_turn(all, turns)) {
+                lab::throw_if_interrupted();
+                if (++tries == kTries) throw std::runtime_error("the frame that is profiled does not go fast");
+                frames_.forward(kWarmUp);
+                lab::pause_for(kSettled);
+            }
         }
-        throw std::runtime_error("the frame that is profiled does not go fast");
+        std::vector<double> ns(all.size());
+        std::ranges::transform(all, ns.begin(), middle_mean);
+        const double whole = ns.back();
+        ns.pop_back();
+        profile.add_run(ns, whole, traffic);
     }
 
 private:
@@ -109,21 +114,24 @@ private:
                static_cast<int>(ran.bytes) - static_cast<int>(frame_.size()) == *longer_;
     }
 
-    // What each copy takes; none if a run did not end where it should.
-    std::optional<std::vector<double>> round() {
-        std::vector<std::vector<double>> all(copies_.size());
-        for (std::size_t turn = 0; turn < kTurns; turn++)
-            for (std::size_t i = 0; i < copies_.size(); i++) {
+    // What each copy takes; false, and nothing is added, if a run did not end where it should.
+    bool add_turn(std::vector<std::vector<double>>& all, std::size_t turn) {
+        std::vector<std::vector<double>> ns(copies_.size());
+        bool fast = true;
+        at_bridge([&] {
+            for (std::size_t i = 0; i < copies_.size() && fast; i++) {
                 const std::size_t copy = (i + turn) % copies_.size();
-                for (std::size_t run = 0; run < kInARow; run++) {
+                for (std::size_t run = 0; run < kInARow && fast; run++) {
                     const Copy::Ran ran = copies_[copy].run(frame_, port_);
-                    if (!went_fast(copy, ran)) return std::nullopt;
-                    all[copy].push_back(ran.ns);
+                    fast = went_fast(copy, ran);
+                    ns[copy].push_back(ran.ns);
                 }
             }
-        std::vector<double> ns(all.size());
-        std::ranges::transform(all, ns.begin(), middle_mean);
-        return ns;
+        });
+        if (!fast) return false;
+        for (std::size_t copy = 0; copy < ns.size(); copy++)
+            all[copy].insert(all[copy].end(), ns[copy].begin(), ns[copy].end());
+        return true;
     }
 
     const Topology& topology_;

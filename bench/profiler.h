@@ -5,7 +5,7 @@
 // the daemon has on that hook, each of which ends behind another stage, run on the daemon's own maps, attached to
 // nothing, by BPF_PROG_TEST_RUN. What a run makes of a frame stays for the next one of the same call, so each run is a
 // call of its own. Every run's answer is looked at: a frame that did not get as far as it should, since a pulse was
-// due, is no measure, and all of that round is measured again.
+// due, is no measure, and what was measured just before it is measured again.
 #pragma once
 
 #include <string>
