@@ -50,13 +50,37 @@ bool rules_see(const PinDirectory& pins) {
     return record.flags != 0;
 }
 
+// The kernel lets programs of different kinds not use one map of devices, and in libxdp's dispatcher the daemon's are
+// of another kind.
+bool is_map_of_devices(const bpf_map* map) {
+    return bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP;
+}
+
+Fd open_pinned(const PinDirectory& pins, const bpf_map* map) {
+    auto pinned = pins.open(bpf_map__name(map));
+    if (!pinned) throw_errno(ENOENT, std::string("open the daemon's map ") + bpf_map__name(map));
+    return std::move(*pinned);
+}
+
 void share_maps(bpf_object* object, const PinDirectory& pins) {
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, object) {
-        if (bpf_map__is_internal(map)) continue;
-        const auto pinned = pins.open(bpf_map__name(map));
-        const int result = pinned ? bpf_map__reuse_fd(map, pinned->get()) : -ENOENT;
-        if (result != 0) throw_errno(result, std::string("share the daemon's map ") + bpf_map__name(map));
+        if (bpf_map__is_internal(map) || is_map_of_devices(map)) continue;
+        if (const int result = bpf_map__reuse_fd(map, open_pinned(pins, map).get()); result != 0)
+            throw_errno(result, std::string("share the daemon's map ") + bpf_map__name(map));
+    }
+}
+
+// Those that cannot be shared have the same entries.
+void copy_maps(const bpf_object* object, const PinDirectory& pins) {
+    const bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        if (!is_map_of_devices(map)) continue;
+        const Fd from = open_pinned(pins, map);
+        for (std::uint32_t key = 0, value = 0; key < bpf_map__max_entries(map); key++)
+            if (bpf_map_lookup_elem(from.get(), &key, &value) == 0 &&
+                bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) != 0)
+                throw_errno(errno, std::string("copy the daemon's map ") + bpf_map__name(map));
     }
 }
 
@@ -64,31 +88,22 @@ bpf_program* program_of(const bpf_object* object, Hook hook) {
     return bpf_object__find_program_by_name(object, hook == Hook::xdp ? PROGRAM_XDP : PROGRAM_TC);
 }
 
-// libbpf (1.1) takes it from the section's name, which it forgets when the type changes.
-void without_frags(bpf_program* program) {
-    bpf_program__set_type(program, BPF_PROG_TYPE_EXT);
-    bpf_program__set_type(program, BPF_PROG_TYPE_XDP);
-}
-
 // 0, or what the kernel said.
-int load(BpfObject& object, const PinDirectory& pins, Hook hook, const Copy::Form& form, std::optional<stage> last) {
+int load(BpfObject& object, const PinDirectory& pins, Hook hook, bool conntrack, std::optional<stage> last) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "underpass_bench");
-    const auto [bytes, size] = bytes_of(hook, last.has_value(), form.conntrack);
+    const auto [bytes, size] = bytes_of(hook, last.has_value(), conntrack);
     object.reset(bpf_object__open_mem(bytes, size, &options));
     if (!object) throw_errno(errno, "open a BPF object");
     share_maps(object.get(), pins);
-    if (!form.frags) without_frags(program_of(object.get(), hook));
     if (last) {
         const std::uint32_t value = *last;
         bpf_map* constant = bpf_object__find_map_by_name(object.get(), PROFILE_SECTION);
         const int result = constant != nullptr ? bpf_map__set_initial_value(constant, &value, sizeof(value)) : -ENOENT;
         if (result != 0) throw_errno(result, "tell a program where it ends");
     }
-    return bpf_object__load(object.get());
-}
-
-[[noreturn]] void throw_load_error(int result, const QuietLibraries& libraries) {
-    throw VerifierError("load a copy of a program: " + std::system_category().message(-result), libraries.text());
+    const int result = bpf_object__load(object.get());
+    if (result == 0) copy_maps(object.get(), pins);
+    return result;
 }
 
 Copy::Ran test_run(int program, Hook hook, std::vector<unsigned char>& frame, std::uint32_t ingress,
@@ -111,22 +126,13 @@ Copy::Ran test_run(int program, Hook hook, std::vector<unsigned char>& frame, st
 
 }  // namespace
 
-Copy::Form Copy::form_of(const PinDirectory& pins, Hook hook) {
+Copy::Copy(const PinDirectory& pins, Hook hook, std::optional<stage> last) : hook_(hook) {
     const QuietLibraries quiet;
-    const bool finds = hook == Hook::tc || rules_see(pins);
-    int result = 0;
-    for (const Form form : {Form{true, true}, Form{true, false}, Form{false, true}, Form{false, false}}) {
-        if ((form.conntrack && !finds) || (hook == Hook::tc && !form.frags)) continue;
-        BpfObject object;
-        result = load(object, pins, hook, form, std::nullopt);
-        if (result == 0) return form;
-    }
-    throw_load_error(result, quiet);
-}
-
-Copy::Copy(const PinDirectory& pins, Hook hook, const Form& form, std::optional<stage> last) : hook_(hook) {
-    const QuietLibraries quiet;
-    if (const int result = load(object_, pins, hook, form, last); result != 0) throw_load_error(result, quiet);
+    int result = -ENOENT;
+    if (hook == Hook::tc || rules_see(pins)) result = load(object_, pins, hook, true, last);
+    if (result != 0) result = load(object_, pins, hook, false, last);
+    if (result != 0)
+        throw VerifierError("load a copy of a program: " + std::system_category().message(-result), quiet.text());
 }
 
 int Copy::fd() const {

@@ -16,16 +16,9 @@ namespace underpass::bench {
 
 class Copy {
 public:
-    // What the kernel, and the maps as they are in use, take.
-    struct Form {
-        bool conntrack = true;  // it finds connections
-        bool frags = true;      // of XDP: for frames in several pieces, as all programs on a map of devices or none
-    };
-    // That in which the daemon has its program on that hook. Throws VerifierError, std::system_error.
-    static Form form_of(const PinDirectory& pins, Hook hook);
-
-    // The program that the daemon has on that hook; with a stage, one that ends behind it. Throws as that.
-    Copy(const PinDirectory& pins, Hook hook, const Form& form, std::optional<stage> last = std::nullopt);
+    // The program that the daemon has on that hook; with a stage, one that ends behind it. In the daemon's namespace,
+    // which devices are looked up in. Throws VerifierError, std::system_error.
+    Copy(const PinDirectory& pins, Hook hook, std::optional<stage> last = std::nullopt);
 
     struct Ran {
         std::uint32_t action = 0;

@@ -71,10 +71,9 @@ private:
 
     void load() {
         const PinDirectory pins = PinDirectory::of_this_namespace();
-        const Copy::Form form = Copy::form_of(pins, hook_);
         for (std::uint32_t last = STAGE_NONE; last < STAGE_COUNT; last++)
-            copies_.emplace_back(pins, hook_, form, static_cast<stage>(last));
-        copies_.emplace_back(pins, hook_, form);
+            copies_.emplace_back(pins, hook_, static_cast<stage>(last));
+        copies_.emplace_back(pins, hook_);
         if (hook_ == Hook::xdp) {
             attached_.push_back(xdp_program_of(port_));
             return;

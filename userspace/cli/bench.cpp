@@ -64,7 +64,8 @@ void add_bench(CLI::App& app) {
                       fmt::format("{} runs of {} s, without what takes minutes", kQuickRepeat, kQuickSeconds));
     command->add_flag(
         "--profile", request.profile,
-        fmt::format("Where the time of Underpass's own programs goes, stage by stage: {} runs unless told",
+        fmt::format("What Underpass's own programs take: stage by stage, of one frame again and again, so "
+                    "without cache misses; and in traffic, with them; {} runs unless told",
                     kProfileRepeat));
     command->add_option("--json", request.json, "Write every sample to FILE")->type_name("FILE");
     command->add_option("--html", request.html, "Write a page with charts to FILE")->type_name("FILE");
