@@ -11,7 +11,7 @@
 namespace underpass::bench {
 
 // Microseconds, of each move. On a topology with a spare wire, between that and the right one. Throws
-// std::runtime_error if one is not followed within a second.
+// std::runtime_error if one is not followed within 10 s.
 std::vector<double> times_of_moves(const Topology& topology, std::size_t moves);
 
 // Nearest rank; 0 for none.
