@@ -7,25 +7,11 @@
 #include <charconv>
 #include <cmath>
 
-#include "bench/markup.h"
+#include "bench/svg.h"
 
 namespace underpass::bench {
 
 namespace {
-
-constexpr double kWidth = 400, kRight = 390, kFont = 13;
-
-std::string svg(double height, const std::string& title, const std::string& body) {
-    return fmt::format(
-        "<svg viewBox=\"0 0 {} {:.0f}\" role=\"img\" aria-label=\"{}\" "
-        "xmlns=\"http://www.w3.org/2000/svg\">\n{}</svg>\n",
-        kWidth, height, escaped(title), body);
-}
-
-std::string text_at(double x, double y, const std::string& text, const char* anchor = "start", const char* kind = "") {
-    return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>\n", x, y, anchor,
-                       kind, escaped(text));
-}
 
 // A chart has no place for what is no number.
 std::vector<double> finite(std::vector<double> values) {
@@ -37,11 +23,6 @@ std::vector<double> finite(std::vector<double> values) {
 std::vector<double> samples_of(const Row& row, const std::string& side) {
     const auto* samples = row.of(side);
     return samples == nullptr ? std::vector<double>{} : finite(*samples);
-}
-
-std::string line_at(double x1, double y1, double x2, double y2, const std::string& kind) {
-    return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1, x2, y2,
-                       kind);
 }
 
 std::string dot_at(double x, double y, const std::string& kind, double radius = 2) {
@@ -102,9 +83,7 @@ std::string ratio_chart(const std::vector<Row>& rows, const std::string& title) 
         const std::string told = runs.empty() ? std::string("not measured")
                                               : fmt::format("{:.2f} × {}", middle, of_kernel ? "kernel" : "limit");
         body += text_at(kRight, top + kFont, told, "end", "strong over");
-        if (!runs.empty())
-            body += fmt::format("<rect x=\"0\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" class=\"bar underpass\"/>\n",
-                                bar, x(middle), kBar);
+        if (!runs.empty()) body += bar_at(0, bar, x(middle), kBar);
         for (std::size_t run = 0; run < runs.size(); run++)
             body += dot_at(x(runs[run]), place_of(run, runs.size(), bar + 2, bar + kBar - 2), "run");
         body += line_at(x(1), bar - 2, x(1), bar + kBar + 2, of_kernel ? "mark kernel" : "mark limit");

@@ -14,6 +14,7 @@
 #include "bench/facts.h"
 #include "bench/kept.h"
 #include "bench/page.h"
+#include "bench/profiler.h"
 #include "bench/scenarios.h"
 #include "lab/interrupt.h"
 
@@ -60,7 +61,8 @@ void require_cases(const std::vector<Scenario>& scenarios, const std::vector<std
 
 // Throws where the request cannot be done, before anything is.
 std::vector<Scenario> require_possible(const Request& request) {
-    std::vector<Scenario> scenarios = scenarios_named(request.scenarios);
+    std::vector<Scenario> scenarios =
+        scenarios_named(request.scenarios, request.profile ? profiled_scenarios() : all_scenarios());
     require_cases(scenarios, request.options.cases);
     if (geteuid() != 0) throw std::runtime_error("measuring needs root: sudo underpass bench ...");
     if (!request.options.cases.empty())
@@ -93,6 +95,8 @@ void measure(const std::vector<Scenario>& scenarios, const Request& request, Rep
 }
 
 void print(const Report& report) {
+    for (const Profile& profile : report.profiles) fmt::print("{}", table(profile));
+    if (!report.profiles.empty()) fmt::print("\n{}\n", kProfileMeaning);
     fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}\n", table(report),
                report.facts.kernel, report.facts.cpu, report.facts.repeat, report.facts.seconds,
                report.complete ? "" : "; INCOMPLETE");

@@ -12,6 +12,7 @@ namespace underpass::bench {
 struct Request {
     std::vector<std::string> scenarios;  // empty: all
     RunOptions options;
+    bool profile = false;              // where the time of Underpass's programs goes, in place of the sides
     std::string from;                  // a kept report, in place of measuring
     std::string json, html, markdown;  // files to write; empty: none
     std::string against;               // a kept report to compare with; empty: none

@@ -4,11 +4,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cerrno>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+
+#include "loader/error.h"
 
 namespace underpass::bench {
 
@@ -85,8 +89,20 @@ FastAndSlow tunnelled_by_daemon(const Topology& topology, Ports ports) {
     return counted;
 }
 
+int pid_of_daemon(const Topology& topology) {
+    return status_of(topology.bridge()).at("daemon").at("pid").get<int>();
+}
+
+std::uint64_t cpu_ns_of(int pid) {
+    clockid_t clock = 0;
+    timespec time = {};
+    if (const int code = clock_getcpuclockid(pid, &clock); code != 0) throw_errno(code, "find the daemon's CPU time");
+    if (clock_gettime(clock, &time) != 0) throw_errno(errno, "read the daemon's CPU time");
+    return static_cast<std::uint64_t>(time.tv_sec) * 1000000000 + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
 DaemonMemory memory_of_daemon(const Topology& topology) {
-    const auto pid = status_of(topology.bridge()).at("daemon").at("pid").get<int>();
+    const int pid = pid_of_daemon(topology);
     const std::filesystem::path process = fmt::format("/proc/{}", pid);
     std::map<std::uint64_t, std::uint64_t> maps;  // by id: a map may be open twice
     for (const auto& entry : std::filesystem::directory_iterator(process / "fdinfo"))

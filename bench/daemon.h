@@ -37,4 +37,9 @@ struct DaemonMemory {
 };
 DaemonMemory memory_of_daemon(const Topology& topology);
 
+// Of the daemon that runs there.
+int pid_of_daemon(const Topology& topology);
+// CPU time that a process has taken, all its threads, in ns. Throws std::system_error.
+std::uint64_t cpu_ns_of(int pid);
+
 }  // namespace underpass::bench

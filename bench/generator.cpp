@@ -83,6 +83,17 @@ std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
     return skeleton_->bss->frames_sent - before;
 }
 
+std::vector<unsigned char> Generator::frame() {
+    std::vector<unsigned char> bytes(body_.size());
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = body_.data(), .data_out = bytes.data(),
+                .data_size_in = static_cast<std::uint32_t>(body_.size()),
+                .data_size_out = static_cast<std::uint32_t>(bytes.size()), .repeat = 1);
+    if (const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.bench_generate), &options);
+        result != 0)
+        throw_errno(result, "make a frame");
+    return bytes;
+}
+
 std::uint64_t Generator::begun_ns() const {
     return skeleton_->bss->begun_ns;
 }
@@ -99,8 +110,17 @@ void Sink::stamp(bool on) {
     skeleton_->bss->stamping = on ? 1 : 0;
 }
 
+// Another CPU writes them meanwhile.
 std::uint64_t Sink::last_ns() const {
-    return skeleton_->bss->last_ns;
+    return __atomic_load_n(&skeleton_->bss->last_ns, __ATOMIC_ACQUIRE);
+}
+
+std::uint64_t Sink::first_ns() const {
+    return __atomic_load_n(&skeleton_->bss->first_ns, __ATOMIC_ACQUIRE);
+}
+
+void Sink::forget_first() {
+    __atomic_store_n(&skeleton_->bss->first_ns, std::uint64_t{0}, __ATOMIC_RELEASE);
 }
 
 sink_count Sink::count() const {

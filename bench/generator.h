@@ -44,6 +44,8 @@ public:
     // Both return the frames sent. They end early if the process was told to stop.
     std::uint64_t send(std::uint32_t frames);
     std::uint64_t send_for(std::chrono::nanoseconds time);
+    // The bytes of the next frame, which counts as sent and goes nowhere.
+    std::vector<unsigned char> frame();
     // When the first frame of the last send() was made, by CLOCK_MONOTONIC. The kernel prepares for some milliseconds
     // before, and cleans up after the last.
     std::uint64_t begun_ns() const;
@@ -65,6 +67,9 @@ public:
     // When the last frame came while this was on, by CLOCK_MONOTONIC.
     void stamp(bool on);
     std::uint64_t last_ns() const;
+    // When the first one came since forget_first(), while this was on; 0: none.
+    std::uint64_t first_ns() const;
+    void forget_first();
 
 private:
     GeneratorSkeleton skeleton_;

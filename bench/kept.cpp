@@ -74,6 +74,44 @@ Json row_json(const Report& report, const Row& row) {
     return entry;
 }
 
+Json figure_json(const std::vector<double>& samples) {
+    return {{"ns", median(samples)}, {"samples", samples}};
+}
+
+Json profile_json(const Profile& profile) {
+    Json stages = Json::array();
+    for (const Profile::Stage& stage : profile.stages) {
+        Json entry = figure_json(stage.ns);
+        entry["stage"] = stage.name;
+        entry["share"] = profile.share(stage);
+        entry["what"] = stage.what;
+        stages.push_back(std::move(entry));
+    }
+    return {{"scenario", profile.scenario},
+            {"case", profile.case_name},
+            {"hook", profile.hook},
+            {"stages", std::move(stages)},
+            {"sum", figure_json(profile.sums())},
+            {"whole", figure_json(profile.whole)},
+            {"traffic", figure_json(profile.traffic)},
+            {"empty", figure_json(profile.empty)}};
+}
+
+Profile profile_of(const Json& entry) {
+    const auto samples = [](const Json& of) { return of.at("samples").get<std::vector<double>>(); };
+    Profile profile = {.scenario = entry.at("scenario").get<std::string>(),
+                       .case_name = entry.at("case").get<std::string>(),
+                       .hook = entry.at("hook").get<std::string>(),
+                       .stages = {},
+                       .empty = samples(entry.at("empty")),
+                       .whole = samples(entry.at("whole")),
+                       .traffic = samples(entry.at("traffic"))};
+    for (const Json& stage : entry.at("stages"))
+        profile.stages.push_back(
+            {stage.at("stage").get<std::string>(), stage.at("what").get<std::string>(), samples(stage)});
+    return profile;
+}
+
 Row row_of(const Json& entry) {
     Row row = {.scenario = entry.at("scenario").get<std::string>(),
                .case_name = entry.at("case").get<std::string>(),
@@ -91,11 +129,13 @@ Row row_of(const Json& entry) {
 Json to_json(const Report& report) {
     Json results = Json::array();
     for (const Row& row : report.rows) results.push_back(row_json(report, row));
-    return {{"format", kFormat},
-            {"complete", report.complete},
-            {"run", facts_json(report.facts)},
-            {"notes", report.notes},
-            {"results", std::move(results)}};
+    Json json = {{"format", kFormat},
+                 {"complete", report.complete},
+                 {"run", facts_json(report.facts)},
+                 {"notes", report.notes},
+                 {"results", std::move(results)}};
+    for (const Profile& profile : report.profiles) json["profiles"].push_back(profile_json(profile));
+    return json;
 }
 
 Report from_json(const Json& json) {
@@ -112,6 +152,8 @@ Report from_json(const Json& json) {
             if (entry.contains("baseline"))
                 report.baselines[report.rows.back().scenario] = entry["baseline"].get<std::string>();
         }
+        if (json.contains("profiles"))
+            for (const Json& entry : json["profiles"]) report.profiles.push_back(profile_of(entry));
         return report;
     } catch (const Json::exception& error) {
         throw std::runtime_error(fmt::format("this report is broken: {}", error.what()));

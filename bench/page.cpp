@@ -9,6 +9,7 @@
 
 #include "bench/chart.h"
 #include "bench/markup.h"
+#include "bench/profile_page.h"
 
 namespace underpass::bench {
 
@@ -240,7 +241,8 @@ std::string html_page(const Report& report) {
         "<title>underpass bench</title>\n";
     text += fmt::format("<style>{}</style>\n</head>\n<body>\n<h1>underpass bench</h1>\n", kStyle);
     if (!report.complete) text += fmt::format("<p class=\"warning\">{}</p>\n", kIncomplete);
-    for (const std::string& sentence : kMeaning) text += fmt::format("<p>{}</p>\n", escaped(sentence));
+    if (report.profiles.empty() || !report.rows.empty())
+        for (const std::string& sentence : kMeaning) text += fmt::format("<p>{}</p>\n", escaped(sentence));
     text += fmt::format("<dl>\n<dt>command</dt><dd><code>{}</code></dd>\n", escaped(report.facts.command));
     for (const auto& [name, value] : head_of(report))
         text += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
@@ -253,6 +255,7 @@ std::string html_page(const Report& report) {
                 "</details>\n";
     }
     for (const std::string& scenario : report.scenarios()) text += scenario_part(report, scenario);
+    text += html_profiles(report.profiles);
     return text + "</body>\n</html>\n";
 }
 
@@ -265,7 +268,8 @@ std::string markdown_page(const Report& report) {
     for (const auto& [name, value] : report.facts.mitigations)
         text += fmt::format("- mitigation: {}: {}\n", markdown_escaped(name), markdown_escaped(value));
     text += '\n';
-    for (const std::string& sentence : kMeaning) text += sentence + ' ';
+    if (report.profiles.empty() || !report.rows.empty())
+        for (const std::string& sentence : kMeaning) text += sentence + ' ';
     for (const std::string& scenario : report.scenarios()) {
         const Figures table = figures(report, rows_of(report, scenario));
         text += fmt::format("\n\n## {}\n\n", markdown_escaped(scenario));
@@ -277,7 +281,7 @@ std::string markdown_page(const Report& report) {
         text += '\n';
         for (const Cells& cells : table.rows) text += markdown_row(cells);
     }
-    return text + '\n';
+    return text + markdown_profiles(report.profiles) + '\n';
 }
 
 }  // namespace underpass::bench

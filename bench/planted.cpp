@@ -72,6 +72,7 @@ Planted::Planted(const Topology& topology, Hook hook) : Planted(topology) {
         write_hosts(side);
     }
     pins_.create();
+    programs_.pin(pins_);  // found there as a daemon's are
     for (const Side side : kBothSides) attach(topology.end(Ports::wires, side).port, hook);
     // After libxdp, which wants to be the only one that opens files. The first beat is here: no frame is too early.
     programs_.heartbeat.beat();

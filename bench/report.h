@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "bench/profile.h"
+
 namespace underpass::bench {
 
 // The three sides of every figure, in the order in which they are shown.
@@ -60,6 +62,7 @@ public:
     Facts facts;
     bool complete = false;  // false: it was interrupted, or failed
     std::vector<Row> rows;
+    std::vector<Profile> profiles;
     std::map<std::string, std::string> baselines, notes;  // by scenario
 };
 

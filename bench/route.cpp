@@ -17,25 +17,11 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::uint16_t kBytes = 60;
-constexpr std::uint16_t kConnections = 1024;
 constexpr milliseconds kWarmUp(300);
-
-struct Case {
-    const char* name;  // of the scenario
-    bool translated;
-    std::string rules;
-};
 
 constexpr const char* kStatefulFilter =
     "table inet f { chain forward { type filter hook forward priority filter; policy drop; "
     "ct state established,related accept; ct state invalid drop; iifname ubench-br oifname $uplink accept; }; }";
-
-const std::vector<Case>& cases() {
-    static const std::vector<Case> all = {{"route", false, ""},
-                                          {"nat", true, kMasquerade},
-                                          {"nat-filter", true, std::string(kMasquerade) + '\n' + kStatefulFilter}};
-    return all;
-}
 
 // Between a client behind the bridge and a server behind the uplink.
 struct Talk {
@@ -63,8 +49,8 @@ const std::vector<Talk>& talks() {
 constexpr const char* kFrames = "frames-60";
 constexpr const char* kToUplink = "container-to-uplink";
 
-void measure(const Topology& topology, const Case& each, const RunOptions& options, const Add& add) {
-    RoutedTraffic traffic(topology, {.ports = kConnections, .translated = each.translated}, kBytes);
+void measure(const Topology& topology, const RouteCase& each, const RunOptions& options, const Add& add) {
+    RoutedTraffic traffic(topology, {.ports = kRouteConnections, .translated = each.translated}, kBytes);
     traffic.learn();
     traffic.forward(kWarmUp);
     const auto passed = traffic.forward(options.time);
@@ -73,7 +59,7 @@ void measure(const Topology& topology, const Case& each, const RunOptions& optio
     add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
 }
 
-void run_frames(Runner& runner, const Case& each, const RunOptions& options) {
+void run_frames(Runner& runner, const RouteCase& each, const RunOptions& options) {
     if (!runner.wants(kFrames)) return;
     const Topology topology(fmt::format("ubench-{}", each.name), Routing{.rules = each.rules});
     const Measure one = [&](const std::string&, const Add& add) { measure(topology, each, options, add); };
@@ -103,7 +89,7 @@ Job job_of(const Topology& topology, Ports ports, const std::string& name, const
 }
 
 // Over wires by XDP, between containers with their offloads by TC. `prefix`: of the cases' names.
-void run_talks(Runner& runner, const Case& each, Hook hook, const std::string& prefix, const RunOptions& options) {
+void run_talks(Runner& runner, const RouteCase& each, Hook hook, const std::string& prefix, const RunOptions& options) {
     const auto wanted = [&](const Talk& talk) { return runner.wants(prefix + talk.name); };
     if (!runner.wants(hook) || std::ranges::none_of(talks(), wanted)) return;
     const Ports ports = hook == Hook::xdp ? Ports::wires : Ports::containers;
@@ -113,22 +99,29 @@ void run_talks(Runner& runner, const Case& each, Hook hook, const std::string& p
         if (wanted(talk)) runner.run({job_of(topology, ports, prefix + talk.name, talk, options)}, hook);
 }
 
-void run(const Case& each, const RunOptions& options, Report& report) {
+void run(const RouteCase& each, const RunOptions& options, Report& report) {
     Runner runner(each.name, options, report);
     report.note(each.name,
                 fmt::format("Frames: {} UDP connections, frames of {} bytes from a bridge's port to an uplink. TCP: "
                             "between the stacks of a client behind the bridge and a server behind the uplink, over "
                             "wires without offloads ({} is between containers with all of them).",
-                            kConnections, kBytes, kToUplink));
+                            kRouteConnections, kBytes, kToUplink));
     run_frames(runner, each, options);
     run_talks(runner, each, Hook::xdp, "", options);
 }
 
-std::string prefix_of(const Case& each) {
+std::string prefix_of(const RouteCase& each) {
     return std::string(each.name) + '-';
 }
 
 }  // namespace
+
+const std::vector<RouteCase>& routes() {
+    static const std::vector<RouteCase> all = {{"route", false, ""},
+                                               {"nat", true, kMasquerade},
+                                               {"nat-filter", true, std::string(kMasquerade) + '\n' + kStatefulFilter}};
+    return all;
+}
 
 const std::vector<std::string>& route_cases() {
     static const std::vector<std::string> names = [] {
@@ -142,7 +135,7 @@ const std::vector<std::string>& route_cases() {
 const std::vector<std::string>& container_to_uplink_cases() {
     static const std::vector<std::string> names = [] {
         std::vector<std::string> all;
-        for (const Case& each : cases())
+        for (const RouteCase& each : routes())
             for (const Talk& talk : talks()) all.push_back(prefix_of(each) + talk.name);
         return all;
     }();
@@ -150,15 +143,15 @@ const std::vector<std::string>& container_to_uplink_cases() {
 }
 
 void run_route(const RunOptions& options, Report& report) {
-    run(cases()[0], options, report);
+    run(routes()[0], options, report);
 }
 
 void run_nat(const RunOptions& options, Report& report) {
-    run(cases()[1], options, report);
+    run(routes()[1], options, report);
 }
 
 void run_nat_filter(const RunOptions& options, Report& report) {
-    run(cases()[2], options, report);
+    run(routes()[2], options, report);
 }
 
 void run_container_to_uplink(const RunOptions& options, Report& report) {
@@ -166,7 +159,7 @@ void run_container_to_uplink(const RunOptions& options, Report& report) {
     report.note(kToUplink,
                 "TCP between the stacks of a container behind the bridge and of one behind the uplink, with all "
                 "offloads: routed alone, masqueraded, and behind a stateful filter.");
-    for (const Case& each : cases()) run_talks(runner, each, Hook::tc, prefix_of(each), options);
+    for (const RouteCase& each : routes()) run_talks(runner, each, Hook::tc, prefix_of(each), options);
 }
 
 }  // namespace underpass::bench

@@ -10,6 +10,7 @@
 // TCP over wires by XDP; container-to-uplink is the same between containers with their offloads, by TC.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,15 @@
 #include "bench/runner.h"
 
 namespace underpass::bench {
+
+struct RouteCase {
+    const char* name;  // of the scenario
+    bool translated;
+    std::string rules;
+};
+// route, nat, nat-filter.
+const std::vector<RouteCase>& routes();
+inline constexpr std::uint16_t kRouteConnections = 1024;
 
 const std::vector<std::string>& route_cases();
 const std::vector<std::string>& container_to_uplink_cases();

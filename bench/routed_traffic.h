@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "bench/generator.h"
 #include "bench/topology.h"
@@ -38,6 +39,8 @@ public:
     // Each connection from either end, three times: the bridge learns, and conntrack has seen both directions.
     void learn();
     Traffic::Passed forward(std::chrono::milliseconds time);
+    // The bytes of one from the left.
+    std::vector<unsigned char> frame() { return from_left_->frame(); }
 
 private:
     void add(const Topology::End& end, Side side, const Connections& connections, std::uint16_t frame_bytes,

@@ -52,7 +52,6 @@ Runner::~Runner() {
     if (isatty(STDERR_FILENO) != 0) std::fputs("\r\x1b[K", stderr);
 }
 
-// On a terminal one line that changes; else a line for each that `begins`.
 void Runner::tell(const std::string& text, bool begins) {
     if (isatty(STDERR_FILENO) != 0) {
         const auto passed = std::chrono::steady_clock::now() - start_;

@@ -53,9 +53,10 @@ public:
     // drift of the machine falls on all of them. Progress goes to standard error.
     void run(const std::vector<Job>& jobs, Hook hook);
     Report& report() { return report_; }
+    // On a terminal one line that changes; else a line for each that `begins`.
+    void tell(const std::string& text, bool begins);
 
 private:
-    void tell(const std::string& text, bool begins);
     void run_once(const Job& job, const std::string& side, Hook hook, int run);
 
     std::string scenario_;

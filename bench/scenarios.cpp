@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "bench/change_rate.h"
 #include "bench/containers.h"
 #include "bench/flow_scale.h"
 #include "bench/l2.h"
@@ -34,19 +35,24 @@ const std::vector<Scenario>& all_scenarios() {
         {"container-to-uplink", "TCP, routed, masqueraded and filtered", container_to_uplink_cases(),
          run_container_to_uplink},
         {"mac-scale", "256 to 65,536 MACs", mac_scale_cases(), run_mac_scale},
-        {"flow-scale", "256 to 1,000,000 masqueraded connections", flow_scale_cases(), run_flow_scale}};
+        {"flow-scale", "256 to 1,000,000 masqueraded connections", flow_scale_cases(), run_flow_scale},
+        {"change-rate", "l2, while the FDB, neighbours, routes or VLANs change", change_rate_cases(), run_change_rate}};
     return all;
 }
 
-std::vector<Scenario> scenarios_named(const std::vector<std::string>& names) {
+std::vector<Scenario> scenarios_named(const std::vector<std::string>& names, const std::vector<Scenario>& all) {
     for (const std::string& name : names)
-        if (std::ranges::none_of(all_scenarios(), [&](const Scenario& each) { return each.name == name; })) {
+        if (std::ranges::none_of(all, [&](const Scenario& each) { return each.name == name; })) {
             std::string known;
-            for (const Scenario& each : all_scenarios()) known += (known.empty() ? "" : ", ") + each.name;
-            throw std::invalid_argument(fmt::format("there is no scenario '{}'; there are: {}", name, known));
+            for (const Scenario& each : all) known += (known.empty() ? "" : ", ") + each.name;
+            const bool of_another_kind =
+                std::ranges::any_of(all_scenarios(), [&](const Scenario& each) { return each.name == name; });
+            throw std::invalid_argument(of_another_kind
+                                            ? fmt::format("there is no profile of '{}'; there are of: {}", name, known)
+                                            : fmt::format("there is no scenario '{}'; there are: {}", name, known));
         }
     std::vector<Scenario> chosen;
-    for (const Scenario& each : all_scenarios())
+    for (const Scenario& each : all)
         if (names.empty() || std::ranges::count(names, each.name) > 0) chosen.push_back(each);
     return chosen;
 }

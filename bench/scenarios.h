@@ -2,6 +2,7 @@
 // All that can be measured, by name.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,13 +14,16 @@ namespace underpass::bench {
 struct Scenario {
     std::string name, description;
     std::vector<std::string> cases;
-    void (*run)(const RunOptions& options, Report& report);  // adds to the report whatever it has, also when it throws
+    // Adds to the report whatever it has, also when it throws.
+    std::function<void(const RunOptions& options, Report& report)> run;
 };
 
 // In the order in which they run.
 const std::vector<Scenario>& all_scenarios();
 
-// These, in that order, each once; all if none is named. Throws std::invalid_argument with the names there are.
-std::vector<Scenario> scenarios_named(const std::vector<std::string>& names);
+// These of `all`, in that order, each once; all if none is named. Throws std::invalid_argument with the names there
+// are.
+std::vector<Scenario> scenarios_named(const std::vector<std::string>& names,
+                                      const std::vector<Scenario>& all = all_scenarios());
 
 }  // namespace underpass::bench

@@ -72,6 +72,16 @@ lab::Spec filtered_spec(const std::string& lab, const Filtered& filtered) {
     return spec;
 }
 
+constexpr const char* kSpare = "ws";
+
+lab::Spec spare_spec(const std::string& lab) {
+    lab::Spec spec = spec_of(lab, {Ports::wires});
+    spec.nodes.push_back(lab::quiet_node(kSpare));
+    spec.nodes.front().bridges.front().ports.push_back({.device = kSpare});
+    spec.links.push_back({.ends = {{{"host", kSpare}, {kSpare, "eth0"}}}, .wire = true});
+    return spec;
+}
+
 MacAddr mac(const std::array<unsigned char, 6>& bytes) {
     MacAddr address;
     std::ranges::copy(bytes, address.bytes.begin());
@@ -230,6 +240,11 @@ Topology::Topology(const std::string& lab, const Filtered& filtered)
     find_ends(Ports::wires);
 }
 
+Topology::Topology(const std::string& lab, const Spare&) : network_(build_anew(spare_spec(lab))) {
+    find_ends(Ports::wires);
+    spare_.emplace(end_of(network_.space(kSpare), bridge(), kSpare));
+}
+
 Topology::Topology(const std::string& lab, const Routing& routing)
     : network_(build_anew(routed_spec(lab, routing))), uplink_(end_name(routing.ports, Side::right)) {
     find_ends(routing.ports);
@@ -275,17 +290,20 @@ std::vector<Topology::Host> Topology::hosts(Ports kind) const {
     return {{bridge(), left, underlays_->front()}, {network_.space(kFar), underlays_->back(), right}};
 }
 
+Topology::End Topology::end_of(const lab::Namespace& there, const lab::Namespace& at, const std::string& name) {
+    const auto index = [](const std::string& device) { return number(lab::ifindex(device)); };
+    return {.there = there, .device = there.run([&] { return index("eth0"); }), .port = at.run([&] {
+                return index(name);
+            })};
+}
+
 void Topology::find_ends(Ports ports, bool two_hosts) {
     for (const Ports kind : kinds_of(ports))
         for (const Side side : {Side::left, Side::right}) {
             const std::string name = end_name(kind, side);
             const lab::Namespace& there = network_.space(name);
             const lab::Namespace& at = two_hosts && side == Side::right ? network_.space(kFar) : bridge();
-            const auto index = [](const std::string& device) { return number(lab::ifindex(device)); };
-            const End end = {.there = there, .device = there.run([&] { return index("eth0"); }), .port = at.run([&] {
-                                 return index(name);
-                             })};
-            (kind == Ports::wires ? wires_ : containers_).emplace(side, end);
+            (kind == Ports::wires ? wires_ : containers_).emplace(side, end_of(there, at, name));
         }
 }
 

@@ -71,6 +71,9 @@ struct Tunnel {
     bool summed = true;  // the kernel sends UDP checksums, as is its default
 };
 
+// A third wire, beside the one at the right.
+struct Spare {};
+
 // Whether bridges of this kernel have VLAN filtering. Makes one, in a namespace of its own, to know.
 bool kernel_filters_vlans();
 
@@ -80,6 +83,7 @@ public:
     // Wires only. `lab`: its name, so that several are there at once. `filtering`: what kernel_filters_vlans() said.
     Topology(const std::string& lab, const WireVlans& vlans, bool filtering);
     Topology(const std::string& lab, const Filtered& filtered);
+    Topology(const std::string& lab, const Spare& spare);
     Topology(const std::string& lab, const Routing& routing);
     Topology(const std::string& lab, const Tunnel& tunnel);
 
@@ -93,6 +97,8 @@ public:
     const lab::Namespace& bridge() const { return network_.space("host"); }
     // Throws std::out_of_range if the topology has none.
     const End& end(Ports kind, Side side) const { return (kind == Ports::wires ? wires_ : containers_).at(side); }
+    // Throws std::bad_optional_access if the topology has none.
+    const End& spare() const { return spare_.value(); }
     // A host with a bridge, and its two devices between which all traffic goes.
     struct Host {
         const lab::Namespace& there;
@@ -118,6 +124,8 @@ public:
     static std::string address(Side side) { return side == Side::left ? "10.66.0.1" : "10.66.0.2"; }
 
 private:
+    // Of the port of that name at a bridge.
+    static End end_of(const lab::Namespace& there, const lab::Namespace& at, const std::string& name);
     void find_ends(Ports ports, bool two_hosts = false);
 
     lab::Network network_;
@@ -125,6 +133,7 @@ private:
     bool filtering_ = false;
     std::string uplink_;  // empty: not routed
     std::map<Side, End> wires_, containers_;
+    std::optional<End> spare_;
     std::optional<std::array<std::uint32_t, 2>> underlays_;  // of two hosts joined by a tunnel
 };
 
@@ -148,6 +157,8 @@ public:
         double busy_seconds = 0;  // of the generator's CPU
     };
     Passed forward(std::chrono::milliseconds time);
+    // The bytes of one from the left.
+    std::vector<unsigned char> frame() { return from_left_->frame(); }
     // What `send` sends at `place`, and `to` gets.
     static Passed pass(const Place& place, const Sink& to, const std::function<std::uint64_t()>& send);
 

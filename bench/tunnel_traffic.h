@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <optional>
+#include <vector>
 
 #include "bench/generator.h"
 #include "bench/topology.h"
@@ -21,6 +22,8 @@ public:
     // A frame from every host of both sides, three times: the bridge and the VXLAN device learn, and flows are seen.
     void learn();
     Traffic::Passed forward(Side from, std::chrono::milliseconds time);
+    // The bytes of one from that side.
+    std::vector<unsigned char> frame(Side side) { return from(side)->frame(); }
 
 private:
     Place place(Side side) const { return {topology_.end(Ports::wires, side).there.fd(), usable_cpus() - 1}; }

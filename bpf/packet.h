@@ -28,6 +28,7 @@ enum verdict {
 	PASS,     /* the kernel's way, whole and untouched */
 	DROP,     /* only of a frame that is no longer what it was */
 	FORWARD,  /* out of pkt->egress */
+	STOPPED,  /* a profile ends here; see profile.h */
 };
 
 struct packet {

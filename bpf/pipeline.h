@@ -5,6 +5,7 @@
 #ifndef UNDERPASS_BPF_PIPELINE_H
 #define UNDERPASS_BPF_PIPELINE_H
 
+#include "bpf/profile.h"
 #include "bpf/stages/admit.h"
 #include "bpf/stages/bridge.h"
 #include "bpf/stages/decap.h"
@@ -25,47 +26,52 @@
 
 static __always_inline enum verdict decide(ctx_t *ctx, struct packet *pkt)
 {
-	enum verdict verdict = admit(ctx, pkt);
+	enum verdict verdict = after(STAGE_ENTRY, CONTINUE);
 
 	if (verdict == CONTINUE)
-		verdict = parse(ctx, pkt);
+		verdict = after(STAGE_ADMIT, admit(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = upper(pkt);
+		verdict = after(STAGE_PARSE, parse(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = decap(ctx, pkt);
+		verdict = after(STAGE_UPPER, upper(pkt));
 	if (verdict == CONTINUE)
-		verdict = vlan(pkt);
+		verdict = after(STAGE_DECAP, decap(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = source(pkt);
+		verdict = after(STAGE_VLAN, vlan(pkt));
 	if (verdict == CONTINUE)
-		verdict = fresh(pkt);
+		verdict = after(STAGE_SOURCE, source(pkt));
 	if (verdict == CONTINUE)
-		verdict = ingress(pkt);
+		verdict = after(STAGE_FRESH, fresh(pkt));
 	if (verdict == CONTINUE)
-		verdict = netfilter(ctx, pkt);
+		verdict = after(STAGE_INGRESS, ingress(pkt));
 	if (verdict == CONTINUE)
-		verdict = pulse(pkt);
-	packet_forget(pkt, ctx_nothing(ctx));
+		verdict = after(STAGE_NETFILTER, netfilter(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = unicast(ctx, pkt);
+		verdict = after(STAGE_PULSE, pulse(pkt));
+	if (!profile_has_ended(verdict))
+		packet_forget(pkt, ctx_nothing(ctx));
+	verdict = after(STAGE_FORGET, verdict);
 	if (verdict == CONTINUE)
-		verdict = route(ctx, pkt);
+		verdict = after(STAGE_UNICAST, unicast(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = bridge(pkt);
+		verdict = after(STAGE_ROUTE, route(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = tag(ctx, pkt);
+		verdict = after(STAGE_BRIDGE, bridge(pkt));
 	if (verdict == CONTINUE)
-		verdict = encap(ctx, pkt);
+		verdict = after(STAGE_TAG, tag(ctx, pkt));
 	if (verdict == CONTINUE)
-		verdict = rewrite(ctx, pkt);
+		verdict = after(STAGE_ENCAP, encap(ctx, pkt));
+	if (verdict == CONTINUE)
+		verdict = after(STAGE_REWRITE, rewrite(ctx, pkt));
 	return verdict == CONTINUE ? FORWARD : verdict;
 }
 
 static __always_inline int pipeline(ctx_t *ctx)
 {
 	struct packet pkt = {};
+	enum verdict verdict = decide(ctx, &pkt);
 
-	return emit(ctx, &pkt, decide(ctx, &pkt));
+	return profile_has_ended(verdict) ? PROFILE_STOPPED : emit(ctx, &pkt, verdict);
 }
 
 #endif

@@ -8,6 +8,8 @@
 SEC("tc")
 int underpass_tc(struct __sk_buff *ctx)
 {
+	if (profile_ends_behind(STAGE_NONE))
+		return PROFILE_STOPPED;
 	witness_ingress(ctx);
 	return pipeline(ctx);
 }

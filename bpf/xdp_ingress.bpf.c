@@ -7,6 +7,8 @@
 SEC("xdp.frags")
 int underpass_xdp(struct xdp_md *ctx)
 {
+	if (profile_ends_behind(STAGE_NONE))
+		return PROFILE_STOPPED;
 	return pipeline(ctx);
 }
 

@@ -159,9 +159,9 @@ _underpass() {
     flows) flags="--top --json --help" ;;
     run) flags="--config --all --hook --rxvlan-off --help" ;;
     bench)
-        flags="--seconds --repeat --quick --hook --case --json --html --markdown --against --from --help"
+        flags="--seconds --repeat --quick --hook --case --profile --json --html --markdown --against --from --help"
         devices="l2 l2-brnf vlan-push vlan-pop vlan-keep route nat nat-filter vxlan-decap vxlan-encap
-            container-to-container container-to-uplink mac-scale flow-scale"
+            container-to-container container-to-uplink mac-scale flow-scale change-rate"
         ;;
     pktgen)
         flags="--destination-mac --source-mac --destination --source --destination-port --source-port --random --vlan

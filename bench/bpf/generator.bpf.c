@@ -24,7 +24,8 @@ const volatile struct outer_template outer;
 __u64 frames_sent;
 __u64 begun_ns; /* CLOCK_MONOTONIC of the first frame since user space set it to 0 */
 __u32 stamping; /* the sink writes down when each frame came, which costs it some time */
-__u64 last_ns;  /* CLOCK_MONOTONIC of the last that came meanwhile */
+__u64 first_ns; /* CLOCK_MONOTONIC of the first that came meanwhile since user space set it to 0 */
+__u64 last_ns;  /* ... and of the last */
 __u32 next_template;
 __u32 flow;
 
@@ -110,8 +111,11 @@ int bench_sink(struct xdp_md *ctx)
 		return XDP_DROP;
 	if (eth->h_dest[0] != 0x02 || eth->h_dest[1] != 0x55 || eth->h_dest[2] != 0x42)
 		return XDP_DROP;
-	if (stamping)
+	if (stamping) {
 		last_ns = bpf_ktime_get_ns();
+		if (!first_ns)
+			first_ns = last_ns;
+	}
 	count->frames++;
 	count->bytes += (__u64)(ctx->data_end - ctx->data);
 	count->tagged += eth->h_proto == bpf_htons(ETH_P_8021Q);

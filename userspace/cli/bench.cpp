@@ -17,6 +17,8 @@ namespace {
 
 constexpr double kQuickSeconds = 0.3;
 constexpr int kQuickRepeat = 3;
+constexpr double kProfileSeconds = 0.1;
+constexpr int kProfileRepeat = 11;
 
 std::string footer() {
     std::string text = "Scenarios:\n";
@@ -27,6 +29,7 @@ std::string footer() {
            "  underpass bench --quick                     all of it in some minutes, as a first look\n"
            "  underpass bench l2 nat --json today.json --html today.html\n"
            "  underpass bench l2 --against last-week.json exit status 1 if something is slower than it was\n"
+           "  underpass bench l2 nat --profile            what each stage of the programs takes, in ns\n"
            "  underpass bench --from today.json --markdown today.md\n"
            "\n"
            "Builds networks in namespaces of its own and takes them away. Let nothing else run meanwhile.";
@@ -59,6 +62,11 @@ void add_bench(CLI::App& app) {
         ->allow_extra_args(false);
     command->add_flag("--quick", request.options.quick,
                       fmt::format("{} runs of {} s, without what takes minutes", kQuickRepeat, kQuickSeconds));
+    command->add_flag(
+        "--profile", request.profile,
+        fmt::format("What Underpass's own programs take: stage by stage, of one frame again and again, so "
+                    "without cache misses; and in traffic, with them; {} runs unless told",
+                    kProfileRepeat));
     command->add_option("--json", request.json, "Write every sample to FILE")->type_name("FILE");
     command->add_option("--html", request.html, "Write a page with charts to FILE")->type_name("FILE");
     command->add_option("--markdown", request.markdown, "Write tables to FILE, as Markdown")->type_name("FILE");
@@ -71,11 +79,15 @@ void add_bench(CLI::App& app) {
     command->footer(footer());
     command->callback([options, command, seconds, repeat] {
         if (command->count("--from") > 0)
-            for (const char* other : {"SCENARIO", "--seconds", "--repeat", "--hook", "--case", "--quick"})
+            for (const char* other : {"SCENARIO", "--seconds", "--repeat", "--hook", "--case", "--quick", "--profile"})
                 if (command->count(other) > 0)
                     throw CLI::ValidationError(fmt::format("{} says how to measure, and --from not to", other));
+        if (options->request.profile && command->count("--against") > 0)
+            throw CLI::ValidationError("--against compares rates, of which --profile measures none");
         bench::RunOptions& run = options->request.options;
-        if (run.quick && seconds->count() == 0) options->seconds = kQuickSeconds;
+        if (options->request.profile && seconds->count() == 0) options->seconds = kProfileSeconds;
+        if (options->request.profile && repeat->count() == 0) run.repeat = run.quick ? kQuickRepeat : kProfileRepeat;
+        if (run.quick && !options->request.profile && seconds->count() == 0) options->seconds = kQuickSeconds;
         if (run.quick && repeat->count() == 0) run.repeat = kQuickRepeat;
         run.time = std::chrono::milliseconds(static_cast<long>(options->seconds * 1000));
         lab::watch_for_interrupts();
