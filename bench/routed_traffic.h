@@ -37,7 +37,7 @@ public:
     void answer();
     // Each connection from either end, three times: the bridge learns, and conntrack has seen both directions.
     void learn();
-    Traffic::Passed forward(std::chrono::milliseconds time);
+    Traffic::Passed forward(const Load& load);
 
 private:
     void add(const Topology::End& end, Side side, const Connections& connections, std::uint16_t frame_bytes,

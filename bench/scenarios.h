@@ -2,6 +2,7 @@
 // All that can be measured, by name.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,9 @@ namespace underpass::bench {
 struct Scenario {
     std::string name, description;
     std::vector<std::string> cases;
-    void (*run)(const RunOptions& options, Report& report);  // adds to the report whatever it has, also when it throws
+    // Adds to the report whatever it has, also when it throws.
+    std::function<void(const RunOptions& options, Report& report)> run;
+    bool has_frames = true;  // of a generator
 };
 
 // In the order in which they run.
