@@ -119,7 +119,7 @@ void print(const Report& report) {
     const std::string by = generators_text(report);
     fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}{}{}\n", table(report),
                report.facts.kernel, report.facts.cpu, report.facts.repeat, report.facts.seconds,
-               by.empty() ? "" : "; frames by ", by, report.complete ? "" : "; INCOMPLETE");
+               by.empty() ? "" : "; generator: ", by, report.complete ? "" : "; INCOMPLETE");
 }
 
 void require_no_slower(const Report& before, const Report& now, const std::string& file) {

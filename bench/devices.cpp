@@ -64,14 +64,14 @@ void measure(DeviceTraffic& traffic, const RunOptions& options, const Add& add) 
     forward({kWarmUp, 0, options.generator});
     const auto passed = forward({options.time, 0, options.generator});
     if (passed.received == 0)
-        throw std::runtime_error(
-            fmt::format("{} frames were sent, and none has arrived: are the devices joined, and does what is between "
-                        "them forward to "
-                        "that address (--destination-mac, --destination)?{}",
-                        passed.sent,
-                        options.generator == GeneratorKind::frames
-                            ? " A driver that sends nothing for XDP has sent none: --generator pktgen does without that"
-                            : ""));
+        throw std::runtime_error(fmt::format(
+            "{} frames were sent, and none has arrived: are the devices joined, and does what is between "
+            "them forward to "
+            "that address (--destination-mac, --destination)?{}",
+            passed.sent,
+            options.generator == GeneratorKind::frames ? " Of a driver without XDP (or a veth whose other end has no "
+                                                         "GRO) none leaves: --generator pktgen does without"
+                                                       : ""));
     const auto sent = static_cast<double>(passed.sent);
     add("frames", "frames/s", passed.rate());
     add("sent", "frames/s", sent / passed.seconds);

@@ -31,7 +31,7 @@ public:
                 continue;
             }
             const LossTrial again = tried(good());
-            if (holds(again)) return found(good(), again.loss, false);
+            if (holds(again)) return found(std::min(good(), again.rate), again.loss, false);
             bad_ = good();
             held_.pop_back();
             try_rate(std::max(bad_ * kStepDown, (good() + bad_) / 2));
@@ -47,10 +47,8 @@ private:
         return trial_(rate);
     }
 
-    // What the generator does not reach is no rate to be found.
     void try_rate(double rate) {
-        const LossTrial trial = tried(rate);
-        if (holds(trial) && trial.rate >= rate * (1 - kRatePrecision))
+        if (holds(tried(rate)))
             held_.push_back(rate);
         else
             bad_ = rate;

@@ -19,7 +19,7 @@ struct LossTrial {
 using TryRate = std::function<LossTrial(double rate)>;
 
 struct NoDropRate {
-    double rate = 0;  // frames a second; 0: something is lost at every rate
+    double rate = 0;  // frames a second that were sent in the trial that confirmed it; 0: something is lost at any
     double loss = 0;  // of the trial that confirmed it
     int trials = 0;
     // Nothing more was lost at the highest rate that can be sent, so more might be forwarded.

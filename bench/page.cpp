@@ -209,7 +209,7 @@ Facts::Named head_of(const Report& report) {
                          {"kernel", facts.kernel},
                          {"CPU", facts.cpu},
                          {"runs", fmt::format("{} of each side, {} s each", facts.repeat, facts.seconds)}};
-    if (const std::string by = generators_text(report); !by.empty()) head.emplace_back("frames by", by);
+    if (const std::string by = generators_text(report); !by.empty()) head.emplace_back("generator", by);
     std::string versions;
     for (const auto& [name, version] : facts.versions)
         versions += fmt::format("{}{}", versions.empty() ? "" : "; ",

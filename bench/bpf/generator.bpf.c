@@ -71,7 +71,7 @@ static __always_inline void write_outer(void *data, const struct frame_template 
  * of its batches: a wait in here would hold that up. */
 static __always_inline bool is_due(void)
 {
-	const __u64 behind = (__u64)PACE_BEHIND * 1000 << PACE_SHIFT;
+	const __u64 behind = PACE_BEHIND * pace;
 	__u64 now;
 
 	if (!pace)
