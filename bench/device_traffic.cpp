@@ -110,7 +110,7 @@ DeviceTraffic::DeviceTraffic(const DeviceOptions& options, const DeviceSinks& si
       there_(frame_there(options, TEMPLATE_WRITTEN)),
       back_(marked_frame(lab::mac(options.to), lab::mac(options.from), network_order(options.destination),
                          network_order(options.source), TEMPLATE_WRITTEN)),
-      generator_({.ifindex = sinks.from(), .frame_bytes = frame_bytes, .flows = options.flows},
+      generator_({.ifindex = sinks.from(), .frame_bytes = frame_bytes, .flows = options.flows, .moved = true},
                  {frame_there(options, frame_bytes)}) {}
 
 // A bridge learns from the first, and Underpass, which by then has read its entry, believes it when the host has been

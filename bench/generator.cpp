@@ -47,7 +47,7 @@ void SkeletonDeleter::operator()(bench_generator* skeleton) const noexcept {
 Generator::Generator(const GeneratorOptions& options, const std::vector<frame_template>& frames)
     : skeleton_(open_skeleton()),
       options_(options),
-      body_(options.frame_bytes + (options.outer.present != 0 ? OUTER_BYTES : 0)),
+      body_(options.frame_bytes + (options.outer.present != 0 ? OUTER_BYTES : 0) + (options.moved ? MOVED_BYTES : 0)),
       ranges_(ranges_of(options, frames)) {
     if (frames.empty() || frames.size() > TEMPLATE_SLOTS || options.frame_bytes < TEMPLATE_WRITTEN)
         throw std::invalid_argument("the generator needs 1 to 65536 templates and frames of 60 bytes or more");
@@ -55,6 +55,7 @@ Generator::Generator(const GeneratorOptions& options, const std::vector<frame_te
     skeleton_->rodata->template_count = static_cast<std::uint32_t>(frames.size());
     skeleton_->rodata->flow_count = options.flows;
     skeleton_->rodata->first_port = options.first_port;
+    skeleton_->rodata->moved = options.moved ? 1 : 0;
     std::memcpy(const_cast<outer_template*>(&skeleton_->rodata->outer), &options.outer, sizeof(options.outer));
     skeleton_->rodata->flow_port_offset =
         FLOW_PORT_OFFSET + (options.tagged ? TAG_BYTES : 0) + (options.answers ? 2 : 0);

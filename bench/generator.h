@@ -35,7 +35,11 @@ struct GeneratorOptions {
     std::uint16_t first_port = FLOW_PORT_BASE;
     bool answers = false;       // the flows are the destination ports
     outer_template outer = {};  // present: each frame is in a tunnel; `frame_bytes` without it
-    std::uint32_t batch = 64;   // frames between two flushes; a veth's ring has 256 places
+    // Each frame begins a little later than the kernel made it. Linux 6.1 sends a frame that it has had back as the
+    // driver left it, unless the program moves its head: virtio_net then sends headers with nothing behind them, until
+    // QEMU stops the device.
+    bool moved = false;
+    std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
 };
 
 // By which means: live frames, or the kernel's packet generator.

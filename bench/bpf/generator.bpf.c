@@ -19,6 +19,7 @@ const volatile __u32 template_count = 1;
 const volatile __u32 flow_port_offset = FLOW_PORT_OFFSET;
 const volatile __u32 first_port = FLOW_PORT_BASE;
 const volatile __u32 flow_count = 1; /* UDP source ports, one after another at each round of the templates */
+const volatile __u32 moved;          /* MOVED_BYTES are taken off before the frame */
 const volatile struct outer_template outer;
 
 __u64 frames_sent;
@@ -88,13 +89,16 @@ static __always_inline bool is_due(void)
 SEC("xdp")
 int bench_generate(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data;
 	__u32 index = next_template;
 	struct frame_template *from = bpf_map_lookup_elem(&templates, &index);
+	void *data;
 	__u64 *to;
 
 	if (!is_due())
 		return XDP_DROP;
+	if (moved && bpf_xdp_adjust_head(ctx, MOVED_BYTES))
+		return XDP_ABORTED;
+	data = (void *)(long)ctx->data;
 	if (from && outer.present) {
 		if (data + OUTER_BYTES > (void *)(long)ctx->data_end)
 			return XDP_ABORTED;
