@@ -152,6 +152,8 @@ Against compare(const Report& before, const Report& now) {
     for (const Pair& pair : pairs) against.comparisons.push_back(compare(pair, pairs.size()));
     remark(against, "kernel", before.facts.kernel, now.facts.kernel);
     remark(against, "CPU", before.facts.cpu, now.facts.cpu);
+    if (!no_drop_text(before).empty() && !no_drop_text(now).empty())
+        remark(against, "no-drop rate", no_drop_text(before), no_drop_text(now));
     if (before.facts.seconds != now.facts.seconds)
         remark(against, "length of a run", fmt::format("{} s", before.facts.seconds),
                fmt::format("{} s", now.facts.seconds));

@@ -99,6 +99,7 @@ void measure(const std::vector<Scenario>& scenarios, const Request& request, Rep
     report.facts.seconds = static_cast<double>(request.options.time.count()) / 1000;
     report.facts.repeat = request.options.repeat;
     report.facts.generator = name(request.options.generator);
+    report.facts.most_loss = request.options.most_loss;
     // What one scenario needs and this machine has not is no reason to leave out the others.
     std::string failed;
     for (std::size_t i = 0; i < scenarios.size(); i++) {
@@ -116,10 +117,11 @@ void measure(const std::vector<Scenario>& scenarios, const Request& request, Rep
 }
 
 void print(const Report& report) {
-    const std::string by = generators_text(report);
-    fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}{}{}\n", table(report),
+    const std::string by = generators_text(report), rate = no_drop_text(report);
+    fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}{}{}{}{}\n", table(report),
                report.facts.kernel, report.facts.cpu, report.facts.repeat, report.facts.seconds,
-               by.empty() ? "" : "; generator: ", by, report.complete ? "" : "; INCOMPLETE");
+               by.empty() ? "" : "; generator: ", by, rate.empty() ? "" : "; no-drop rate: ", rate,
+               report.complete ? "" : "; INCOMPLETE");
 }
 
 void require_no_slower(const Report& before, const Report& now, const std::string& file) {

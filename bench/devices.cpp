@@ -83,9 +83,10 @@ void run(const DeviceOptions& devices, const RunOptions& options, Report& report
     Runner runner(kScenario, options, report);
     const DeviceSinks sinks(devices.from, devices.to);
     for (const std::string& device : {devices.from, devices.to}) report.device(device, device_text({}, device));
-    report.note(kScenario, fmt::format("From {} to {}, {} UDP flows from {} to {}.{}", devices.from, devices.to,
+    report.note(kScenario, fmt::format("From {} to {}, {} UDP flows from {} to {}. {}", devices.from, devices.to,
                                        devices.flows, devices.source.text(), devices.destination.text(),
-                                       devices.sides.empty() ? "" : fmt::format(" Sides by `{}`.", devices.sides)));
+                                       devices.sides.empty() ? "Device: what is between them, as it is."
+                                                             : fmt::format("Sides by `{}`.", devices.sides)));
     Between between(devices.sides);
     const auto sides = between.sides();
     for (const std::uint16_t bytes : devices.sizes) {

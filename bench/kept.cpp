@@ -39,6 +39,7 @@ Json facts_json(const Facts& facts) {
             {"seconds", facts.seconds},
             {"repeat", facts.repeat},
             {"generator", facts.generator},
+            {"most_loss", facts.most_loss},
             {"versions", named_json(facts.versions)},
             {"devices", named_json(facts.devices)},
             {"mitigations", named_json(facts.mitigations)}};
@@ -51,6 +52,7 @@ Facts facts_of(const Json& run) {
             .cpu = run.at("cpu").get<std::string>(),
             .time = run.at("time").get<std::string>(),
             .generator = run.value("generator", ""),
+            .most_loss = run.value("most_loss", 0.0),
             .seconds = run.at("seconds").get<double>(),
             .repeat = run.at("repeat").get<int>(),
             .versions = named_of(run.at("versions")),

@@ -17,29 +17,33 @@ public:
 
     NoDropRate run() {
         const LossTrial full = tried(0);
+        return {.rate = holds(full) ? rate_of_full(full) : rate_below(full), .full = full.rate};
+    }
+
+private:
+    double rate_of_full(const LossTrial& full) {
+        const LossTrial again = tried(0);
+        return holds(again) ? std::min(full.rate, again.rate) : rate_below(full);
+    }
+
+    double rate_below(const LossTrial& full) {
         bad_ = full.rate;
-        if (holds(full)) {
-            const LossTrial again = tried(0);
-            if (holds(again)) return found(std::min(full.rate, again.rate), again.loss, true);
-        } else {
-            // What came through of too much is where it mostly ends up.
-            try_rate(full.rate * (1 - full.loss));
-        }
+        // What came through of too much is where it mostly ends up; of far too much, a host may forward nothing.
+        if (full.loss > 0 && full.loss < 1) try_rate(full.rate * (1 - full.loss));
         while (trials_ < kMostTrials && bad_ > kLowest * full.rate) {
             if (bad_ - good() > kRatePrecision * bad_) {
                 try_rate((good() + bad_) / 2);
                 continue;
             }
             const LossTrial again = tried(good());
-            if (holds(again)) return found(std::min(good(), again.rate), again.loss, false);
+            if (holds(again)) return std::min(good(), again.rate);
             bad_ = good();
             held_.pop_back();
             try_rate(std::max(bad_ * kStepDown, (good() + bad_) / 2));
         }
-        return found(0, 0, false);
+        return 0;
     }
 
-private:
     bool holds(const LossTrial& trial) const { return trial.rate > 0 && trial.loss <= most_loss_; }
 
     LossTrial tried(double rate) {
@@ -55,10 +59,6 @@ private:
     }
 
     double good() const { return held_.empty() ? 0 : held_.back(); }
-
-    NoDropRate found(double rate, double loss, bool is_all_that_was_sent) const {
-        return {.rate = rate, .loss = loss, .trials = trials_, .is_all_that_was_sent = is_all_that_was_sent};
-    }
 
     const TryRate& trial_;
     double most_loss_;

@@ -20,10 +20,7 @@ using TryRate = std::function<LossTrial(double rate)>;
 
 struct NoDropRate {
     double rate = 0;  // frames a second that were sent in the trial that confirmed it; 0: something is lost at any
-    double loss = 0;  // of the trial that confirmed it
-    int trials = 0;
-    // Nothing more was lost at the highest rate that can be sent, so more might be forwarded.
-    bool is_all_that_was_sent = false;
+    double full = 0;  // that were sent in the first: where `rate` is as much, more might be forwarded
 };
 
 // The first trial is at full speed. Between a rate that holds and one that does not, the middle is tried until they are

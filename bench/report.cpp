@@ -7,6 +7,8 @@
 #include <cmath>
 #include <set>
 
+#include "bench/no_drop_rate.h"
+
 namespace underpass::bench {
 
 namespace {
@@ -195,6 +197,12 @@ std::string generators_text(const Report& report) {
     others.resize(others.size() - 2);
     const char* other = words(report.facts.generator == "pktgen" ? "frames" : "pktgen");
     return text.empty() ? other : fmt::format("{} ({}: {})", text, others, other);
+}
+
+std::string no_drop_text(const Report& report) {
+    if (std::ranges::none_of(report.rows, [](const Row& row) { return row.metric == kNoDropRate; })) return "";
+    return fmt::format("the highest rate of which at most {:g} % is lost, within {:g} %, tried twice",
+                       100 * report.facts.most_loss, 100 * kRatePrecision);
 }
 
 std::string table(const Report& report) {

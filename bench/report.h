@@ -45,6 +45,7 @@ std::vector<double> ratios(const Row& row, const std::string& above, const std::
 struct Facts {
     std::string command, version, kernel, cpu, time;
     std::string generator = {};  // that was asked for
+    double most_loss = 0;        // of the no-drop rate, as a share
     double seconds = 0;
     int repeat = 0;
     using Named = std::vector<std::pair<std::string, std::string>>;
@@ -85,6 +86,9 @@ std::string ratio_text(const Row& row, const std::string& above, const std::stri
 
 // "pktgen (vxlan-decap: live frames)": what made the frames, of all scenarios that have some; empty: there are none.
 std::string generators_text(const Report& report);
+
+// How the no-drop rates were found; empty: there are none.
+std::string no_drop_text(const Report& report);
 
 // For people at a terminal: one block per case and hook.
 std::string table(const Report& report);

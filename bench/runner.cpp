@@ -104,6 +104,7 @@ void add_no_drop_rate(const Forward& forward, const RunOptions& options, const A
         },
         options.most_loss);
     add(kNoDropRate, "frames/s", found.rate);
+    add("of full speed", "%", found.full > 0 ? 100 * found.rate / found.full : 0);
 }
 
 Traffic::Passed measure_forward(const Forward& forward, std::chrono::milliseconds warm_up, const RunOptions& options,
