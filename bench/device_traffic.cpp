@@ -72,9 +72,14 @@ void send_frame(std::uint32_t ifindex, const frame_template& frame) {
 
 }  // namespace
 
-std::uint32_t require_up(const std::string& name) {
+std::uint32_t require_device(const std::string& name) {
     const std::uint32_t index = ::if_nametoindex(name.c_str());
     if (index == 0) throw std::runtime_error(fmt::format("there is no device {} (`ip link` shows all)", name));
+    return index;
+}
+
+std::uint32_t require_up(const std::string& name) {
+    const std::uint32_t index = require_device(name);
     ifreq request = {};
     name.copy(request.ifr_name, IF_NAMESIZE - 1);
     const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));

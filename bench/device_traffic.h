@@ -13,7 +13,8 @@
 
 namespace underpass::bench {
 
-// Throws std::runtime_error, a sentence, if there is no such device, or it is down. Its index.
+// Both throw std::runtime_error, a sentence, if there is no such device, or it is down. Its index.
+std::uint32_t require_device(const std::string& name);
 std::uint32_t require_up(const std::string& name);
 
 // Sinks at both devices, as long as this lives.

@@ -24,13 +24,13 @@ std::string case_of(std::uint16_t bytes) {
     return fmt::format("frames-{}", bytes);
 }
 
-// What is between the devices, as the command makes it. In the end it is left to the kernel.
+// What is between the devices, as the command makes it. In the end it is the kernel's.
 class Between {
 public:
     explicit Between(std::string command) : command_(std::move(command)) {}
     Between(Between&&) = delete;
     ~Between() {
-        if (changed_) try {
+        if (left_to_ == "underpass") try {
                 make("kernel", false);
             } catch (const std::exception& error) {
                 fmt::print(stderr, "bench: {}\n", error.what());
@@ -44,18 +44,19 @@ public:
 
     void make(const std::string& side, bool stop_on_interrupt = true) {
         if (command_.empty()) return;
-        changed_ = true;
+        left_to_ = side;
         const std::string script = command_ + R"( "$UNDERPASS_SIDE")";
-        const auto finished =
+        auto [status, output] =
             run_program({"env", "UNDERPASS_SIDE=" + side, "sh", "-c", script}, {}, kToChange, stop_on_interrupt);
-        if (finished.status == 0) return;
-        throw std::runtime_error(fmt::format("`{} {}` has failed with exit status {}: {}", command_, side,
-                                             finished.status, finished.output));
+        if (status == 0) return;
+        output.erase(output.find_last_not_of('\n') + 1);
+        throw std::runtime_error(
+            fmt::format("`{} {}` has failed with exit status {}: {}", command_, side, status, output));
     }
 
 private:
     std::string command_;
-    bool changed_ = false;
+    std::string left_to_ = {};
 };
 
 void measure(DeviceTraffic& traffic, const RunOptions& options, const Add& add) {
@@ -111,7 +112,8 @@ Scenario devices_scenario(const DeviceOptions& options) {
     if (options.from == options.to)
         throw std::invalid_argument(fmt::format("--from {} --to {}: frames leave by one device and arrive at another",
                                                 options.from, options.to));
-    for (const std::string& name : {options.from, options.to}) require_up(name);
+    for (const auto& check : {require_device, require_up})
+        for (const std::string& name : {options.from, options.to}) check(name);
     std::vector<std::string> cases;
     for (const std::uint16_t bytes : options.sizes) cases.push_back(case_of(bytes));
     return {.name = kScenario,
