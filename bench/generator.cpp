@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -92,7 +91,7 @@ Sent Generator::send_for(const Load& load) {
     auto& state = *skeleton_->bss;
     const auto begin = Clock::now();
     const std::uint64_t before = state.frames_sent;
-    state.pace = load.rate > 0 ? std::max<std::uint64_t>(1, std::llround(1e9 * (1 << PACE_SHIFT) / load.rate)) : 0;
+    state.pace = load.rate > 0 ? static_cast<std::uint64_t>(std::max(1.0, 1e9 * (1 << PACE_SHIFT) / load.rate)) : 0;
     state.paced_since = static_cast<std::uint64_t>(std::chrono::nanoseconds(begin.time_since_epoch()).count());
     state.paced_due = 0;
     std::uint32_t frames = kFramesPerCall;
