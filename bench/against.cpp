@@ -74,6 +74,14 @@ const Row* same_row(const Report& report, const Row& wanted) {
     return nullptr;
 }
 
+// What was kept before there were two generators is of live frames.
+bool by_pktgen(const Row& row) {
+    return row.generator == "pktgen";
+}
+const char* generator_text(const Row& row) {
+    return by_pktgen(row) ? "pktgen" : "live frames";
+}
+
 struct Pair {
     const Row* row;
     std::vector<double> before, now;
@@ -116,7 +124,7 @@ Against compare(const Report& before, const Report& now) {
     for (const Row& row : now.rows) {
         if (!is_headline(row)) continue;
         const auto leave_out = [&](const std::string& why) {
-            against.left_out.push_back(fmt::format("{} {}, {}: {}", row.scenario, row.case_name, row.hook, why));
+            against.left_out.push_back(fmt::format("{} {}: {}", row.scenario, label_of(row), why));
         };
         const Row* old = same_row(before, row);
         // What every scenario measures to hold its cases against is a case of another one.
@@ -125,6 +133,11 @@ Against compare(const Report& before, const Report& now) {
             continue;
         if (old == nullptr) {
             leave_out("not measured before");
+            continue;
+        }
+        if (by_pktgen(*old) != by_pktgen(row)) {
+            leave_out(fmt::format("the frames are of different generators: {} now, {} before", generator_text(row),
+                                  generator_text(*old)));
             continue;
         }
         Pair pair = {&row, logarithms(ratios(*old, "underpass", "kernel")),
@@ -139,6 +152,8 @@ Against compare(const Report& before, const Report& now) {
     for (const Pair& pair : pairs) against.comparisons.push_back(compare(pair, pairs.size()));
     remark(against, "kernel", before.facts.kernel, now.facts.kernel);
     remark(against, "CPU", before.facts.cpu, now.facts.cpu);
+    if (!no_drop_text(before).empty() && !no_drop_text(now).empty())
+        remark(against, "no-drop rate", no_drop_text(before), no_drop_text(now));
     if (before.facts.seconds != now.facts.seconds)
         remark(against, "length of a run", fmt::format("{} s", before.facts.seconds),
                fmt::format("{} s", now.facts.seconds));

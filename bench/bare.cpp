@@ -33,12 +33,16 @@ tag_change opposite(tag_change change) {
 
 }  // namespace
 
-BareRedirect::BareRedirect(Hook hook, std::uint32_t one, std::uint32_t two, tag_change change) {
+BareRedirect::BareRedirect(const lab::Namespace& there, Hook hook, std::uint32_t one, std::uint32_t two,
+                           tag_change change)
+    : there_(there) {
+    const lab::Inside inside(there_);
     attach(hook, one, two, change);
     attach(hook, two, one, opposite(change));
 }
 
 BareRedirect::~BareRedirect() {
+    const lab::Inside inside(there_);
     for (const std::uint32_t ifindex : clsact_) {
         bpf_tc_hook hook = clsact_hook(ifindex);
         hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);  // the qdisc itself

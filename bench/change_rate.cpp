@@ -44,9 +44,9 @@ const std::vector<Case>& cases() {
 }
 
 // Changes in a thread of their own, on the CPU that the frames leave free.
-class Load {
+class Churn {
 public:
-    Load(const Topology& topology, const Case& each)
+    Churn(const Topology& topology, const Case& each)
         : changes_(topology, each.kind, each.per_second), thread_([this](const std::stop_token& stop) {
               try {
                   done_ = changes_.run(stop, 0);
@@ -54,7 +54,7 @@ public:
                   failure_ = std::current_exception();
               }
           }) {}
-    Load(const Load&) = delete;
+    Churn(const Churn&) = delete;
 
     // Throws what went wrong.
     Changes::Done end() {
@@ -102,15 +102,15 @@ struct Phase {
     double rate() const { return static_cast<double>(passed.received) / passed.seconds; }
 };
 
-// Frames for so long; with changes, if a case is told.
-Phase forward(const Topology& topology, Traffic& traffic, const Case* each, bool underpass, milliseconds time) {
+// Frames of that load; with changes, if a case is told.
+Phase forward(const Topology& topology, Traffic& traffic, const Case* each, bool underpass, const Load& load) {
     Phase phase;
     std::optional<Watch> watch;
     if (underpass) watch.emplace(topology);
-    std::optional<Load> load;
-    if (each != nullptr) load.emplace(topology, *each);
-    phase.passed = traffic.forward(time);
-    if (load) phase.changes = load->end();
+    std::optional<Churn> churn;
+    if (each != nullptr) churn.emplace(topology, *each);
+    phase.passed = traffic.forward(load);
+    if (churn) phase.changes = churn->end();
     lab::pause_for(kMirrored);
     if (watch) {
         phase.daemon_ns = watch->cpu_ns();
@@ -126,9 +126,10 @@ void measure(const Topology& topology, const Case& each, const std::string& side
     {
         Traffic traffic(topology, kBytes, kHosts, kFlows, usable_cpus() - 1);
         traffic.learn();
-        traffic.forward(kWarmUp);
-        const Phase calm = forward(topology, traffic, nullptr, underpass, options.time);
-        const Phase phase = forward(topology, traffic, &each, underpass, options.time);
+        traffic.forward({kWarmUp, 0, options.generator});
+        const Load load = {options.time, 0, options.generator};
+        const Phase calm = forward(topology, traffic, nullptr, underpass, load);
+        const Phase phase = forward(topology, traffic, &each, underpass, load);
         add("frames", "frames/s", phase.rate());
         add("CPU per frame", "ns", phase.passed.busy_seconds * 1e9 / static_cast<double>(phase.passed.received));
         add("frames, to none", "%", 100.0 * phase.rate() / calm.rate());
@@ -140,9 +141,9 @@ void measure(const Topology& topology, const Case& each, const std::string& side
         }
     }
     if (side == "limit") return;  // it goes by no FDB
-    Load load(topology, each);
+    Churn churn(topology, each);
     const std::vector<double> times = times_of_moves(topology, kMoves);
-    load.end();
+    churn.end();
     add("MAC moved, median", "us", percentile(times, 0.5));
     add("MAC moved, 99th", "us", percentile(times, 0.99));
 }
@@ -190,7 +191,8 @@ void run_change_rate(const RunOptions& options, Report& report) {
              .case_name = each.name,
              .sides = kSides,
              .measure = [&](const std::string& side, const Add& add) { measure(topology, each, side, options, add); },
-             .fast_share = 0});
+             .fast_share = 0,
+             .generator = generator_of(options)});
     for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run(jobs, hook);
 }
 

@@ -78,7 +78,7 @@ std::string ratio_chart(const std::vector<Row>& rows, const std::string& title) 
         const auto runs = finite(ratios(row, "underpass", reference_of(row)));
         const auto limits = finite(ratios(row, "limit", reference_of(row)));
         const bool of_kernel = row.of("kernel") != nullptr;
-        body += text_at(0, top + kFont, fmt::format("{}, {}", row.case_name, row.hook), "start", "over");
+        body += text_at(0, top + kFont, label_of(row), "start", "over");
         const double middle = median(runs);
         const std::string told = runs.empty() ? std::string("not measured")
                                               : fmt::format("{:.2f} × {}", middle, of_kernel ? "kernel" : "limit");
@@ -101,7 +101,7 @@ std::string run_chart(const std::vector<Row>& rows, const std::string& title) {
         double most = 0;
         for (const auto& [side, samples] : row.samples) most = most_of(samples, most);
         if (!(most > 0)) most = 1;
-        body += text_at(0, top + kFont, fmt::format("{}, {}", row.case_name, row.hook));
+        body += text_at(0, top + kFont, label_of(row));
         body += text_at(kRight, top + kFont, fmt::format("0 to {} {}", human(most, row.unit), row.unit), "end", "axis");
         top += kHead;
         for (const std::string& side : all_sides()) {

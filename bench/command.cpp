@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 
@@ -17,6 +18,7 @@
 #include "bench/profiler.h"
 #include "bench/scenarios.h"
 #include "lab/interrupt.h"
+#include "pktgen/generator.h"
 
 namespace underpass::bench {
 
@@ -59,10 +61,30 @@ void require_cases(const std::vector<Scenario>& scenarios, const std::vector<std
     }
 }
 
+// The rest of a choice that has some frames does as without.
+void require_frames(const std::vector<Scenario>& scenarios, const RunOptions& options) {
+    if (std::ranges::any_of(scenarios, &Scenario::has_frames)) return;
+    const char* option = options.no_drop_rate                         ? "--ndr"
+                         : options.generator == GeneratorKind::pktgen ? "--generator pktgen"
+                                                                      : nullptr;
+    if (option != nullptr)
+        throw std::invalid_argument(fmt::format("{} is about frames of a generator, and {} has none: the stacks send",
+                                                option, scenarios.front().name));
+}
+
+// pktgen stays from the first run to the last.
+std::unique_ptr<pktgen::Module> require_generator(GeneratorKind generator) try {
+    return generator == GeneratorKind::pktgen ? std::make_unique<pktgen::Module>() : nullptr;
+} catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("{}; `--generator frames` does without", error.what()));
+}
+
 // Throws where the request cannot be done, before anything is.
 std::vector<Scenario> require_possible(const Request& request) {
     std::vector<Scenario> scenarios =
-        scenarios_named(request.scenarios, request.profile ? profiled_scenarios() : all_scenarios());
+        request.devices ? std::vector{devices_scenario(*request.devices)}
+                        : scenarios_named(request.scenarios, request.profile ? profiled_scenarios() : all_scenarios());
+    require_frames(scenarios, request.options);
     require_cases(scenarios, request.options.cases);
     if (geteuid() != 0) throw std::runtime_error("measuring needs root: sudo underpass bench ...");
     if (!request.options.cases.empty())
@@ -78,6 +100,8 @@ void measure(const std::vector<Scenario>& scenarios, const Request& request, Rep
     report.facts = facts_of_this_run(request.version);
     report.facts.seconds = static_cast<double>(request.options.time.count()) / 1000;
     report.facts.repeat = request.options.repeat;
+    report.facts.generator = name(request.options.generator);
+    report.facts.most_loss = request.options.most_loss;
     // What one scenario needs and this machine has not is no reason to leave out the others.
     std::string failed;
     for (std::size_t i = 0; i < scenarios.size(); i++) {
@@ -97,8 +121,10 @@ void measure(const std::vector<Scenario>& scenarios, const Request& request, Rep
 void print(const Report& report) {
     for (const Profile& profile : report.profiles) fmt::print("{}", table(profile));
     if (!report.profiles.empty()) fmt::print("\n{}\n", kProfileMeaning);
-    fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}\n", table(report),
+    const std::string by = generators_text(report), rate = no_drop_text(report);
+    fmt::print("{}\n{}, {}; medians of {} alternating runs of {} s (lowest..highest){}{}{}{}{}\n", table(report),
                report.facts.kernel, report.facts.cpu, report.facts.repeat, report.facts.seconds,
+               by.empty() ? "" : "; generator: ", by, rate.empty() ? "" : "; no-drop rate: ", rate,
                report.complete ? "" : "; INCOMPLETE");
 }
 
@@ -118,11 +144,12 @@ void perform(const Request& request) {
     Report report;
     std::vector<Scenario> scenarios;
     std::optional<Report> before;
-    if (request.from.empty())
+    if (request.show.empty())
         scenarios = require_possible(request);
     else
-        report = read_kept(request.from);
+        report = read_kept(request.show);
     if (!request.against.empty()) before = read_kept(request.against);
+    const auto generator = request.show.empty() ? require_generator(request.options.generator) : nullptr;
     std::vector<Output> outputs;
     outputs.emplace_back(request.json, [](const Report& of) { return to_json(of).dump(2) + '\n'; });
     outputs.emplace_back(request.html, html_page);
@@ -131,7 +158,7 @@ void perform(const Request& request) {
         for (Output& output : outputs) output.write(report);
         print(report);
     };
-    if (request.from.empty()) try {
+    if (request.show.empty()) try {
             measure(scenarios, request, report);
         } catch (...) {
             show();

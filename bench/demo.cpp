@@ -68,8 +68,8 @@ void measure(const Topology& topology, const std::string& side, std::vector<Figu
     {
         Traffic traffic(topology, kFrameBytes, kPairs, kFlows, last);
         traffic.learn();
-        traffic.forward(kWarmUp);
-        const auto passed = traffic.forward(kTime);
+        traffic.forward({kWarmUp});
+        const auto passed = traffic.forward({kTime});
         add(0, static_cast<double>(passed.received) / passed.seconds);
     }
     const Ends ends = {at(topology, Ports::containers, Side::left, 0),

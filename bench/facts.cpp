@@ -88,9 +88,9 @@ Facts facts_of_this_run(const std::string& version) {
     return facts;
 }
 
-std::string device_text(const lab::Namespace& there, const std::string& device) {
+std::string device_text(const Place& there, const std::string& device) {
     std::string driver, on;
-    const auto ask = [&](const char* what) { return run_program({"ethtool", what, device}, {there.fd(), -1}).output; };
+    const auto ask = [&](const char* what) { return run_program({"ethtool", what, device}, there).output; };
     std::istringstream answer(ask("-i"));
     for (std::string line; std::getline(answer, line);)
         if (line.starts_with("driver: ")) driver = line.substr(8);

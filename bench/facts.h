@@ -4,14 +4,14 @@
 
 #include <string>
 
+#include "bench/place.h"
 #include "bench/report.h"
-#include "bench/topology.h"
 
 namespace underpass::bench {
 
 // All but the devices. `version`: of Underpass.
 Facts facts_of_this_run(const std::string& version);
-// Of the device at an end, in a namespace: its driver, and the offloads that are on.
-std::string device_text(const lab::Namespace& there, const std::string& device);
+// Of a device there: its driver, and the offloads that are on.
+std::string device_text(const Place& there, const std::string& device);
 
 }  // namespace underpass::bench

@@ -65,9 +65,9 @@ public:
     }
 
     void forward(RoutedTraffic& traffic, milliseconds time, const char* frames, const char* cost, const char* fast) {
-        traffic.forward(kWarmUp);
+        traffic.forward({kWarmUp});
         const std::uint64_t before = fast_frames();
-        const auto passed = traffic.forward(time);
+        const auto passed = traffic.forward({time});
         if (passed.received == 0) throw std::runtime_error("no frame came out");
         const auto received = static_cast<double>(passed.received);
         add_(frames, "frames/s", received / passed.seconds);
@@ -121,7 +121,8 @@ Job job_of(const Case& each, const Topology& topology, const RunOptions& options
             .sides = {"kernel", "underpass"},
             .measure = [&](const std::string& side, const Add& add) { measure(topology, each, side, options, add); },
             .flows = each.flows() > FLOWS_DEFAULT_SIZE ? each.flows() : 0,
-            .fast_share = 0};
+            .fast_share = 0,
+            .generator = name(GeneratorKind::frames)};
 }
 
 std::string note_of(const std::vector<Case>& measured, const std::string& left_out) {

@@ -135,6 +135,20 @@ std::uint32_t address_of(Side side, std::uint16_t host) {
     return htonl((10U << 24) | (static_cast<std::uint32_t>(side) << 16) | host);
 }
 
+frame_template marked_frame(const MacAddr& from_mac, const MacAddr& to_mac, std::uint32_t from, std::uint32_t to,
+                            std::uint16_t frame_bytes) {
+    static_assert(MARK_OFFSET == sizeof(Head) && MARK_OFFSET + sizeof(std::uint32_t) <= TEMPLATE_WRITTEN);
+    Head head = head_of(from, to, frame_bytes);
+    std::ranges::copy(from_mac.bytes, head.eth.h_source);
+    std::ranges::copy(to_mac.bytes, head.eth.h_dest);
+    head.udp.source = htons(FLOW_PORT_BASE);
+    head.udp.dest = htons(kDiscardPort);
+    frame_template frame = template_of(head, 0);
+    const std::uint32_t mark = htonl(MARK);
+    std::memcpy(reinterpret_cast<unsigned char*>(&frame) + MARK_OFFSET, &mark, sizeof(mark));
+    return frame;
+}
+
 frame_template routed_frame(Side from, std::uint16_t host, const std::array<unsigned char, 6>& router, std::uint32_t to,
                             std::uint16_t frame_bytes) {
     Head head = head_of(address_of(from, host), to, frame_bytes);

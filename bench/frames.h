@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/bpf/frame_template.h"
+#include "model/types.h"
 
 namespace underpass::bench {
 
@@ -46,6 +47,10 @@ TunnelFrames tunnel_frames(Side from, std::uint16_t pairs, const TunnelEnds& end
 
 // The address of host n of a side, in network order.
 std::uint32_t address_of(Side side, std::uint16_t host);
+
+// From one address to another, with the mark behind its UDP header. Addresses of IP in network order.
+frame_template marked_frame(const MacAddr& from_mac, const MacAddr& to_mac, std::uint32_t from, std::uint32_t to,
+                            std::uint16_t frame_bytes);
 
 // One frame from that host of `from` by a router, to that address (in network order). The flow is its source port, or,
 // from the right, its destination port.

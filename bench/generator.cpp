@@ -4,6 +4,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <net/if.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,9 +13,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "bench/frame_ranges.h"
 #include "bench/generator.skel.h"
 #include "lab/interrupt.h"
 #include "loader/error.h"
+#include "pktgen/generator.h"
 
 namespace underpass::bench {
 
@@ -42,13 +46,15 @@ void SkeletonDeleter::operator()(bench_generator* skeleton) const noexcept {
 Generator::Generator(const GeneratorOptions& options, const std::vector<frame_template>& frames)
     : skeleton_(open_skeleton()),
       options_(options),
-      body_(options.frame_bytes + (options.outer.present != 0 ? OUTER_BYTES : 0)) {
+      body_(options.frame_bytes + (options.outer.present != 0 ? OUTER_BYTES : 0) + (options.moved ? MOVED_BYTES : 0)),
+      ranges_(ranges_of(options, frames)) {
     if (frames.empty() || frames.size() > TEMPLATE_SLOTS || options.frame_bytes < TEMPLATE_WRITTEN)
         throw std::invalid_argument("the generator needs 1 to 65536 templates and frames of 60 bytes or more");
     skeleton_->rodata->egress_ifindex = options.ifindex;
     skeleton_->rodata->template_count = static_cast<std::uint32_t>(frames.size());
     skeleton_->rodata->flow_count = options.flows;
     skeleton_->rodata->first_port = options.first_port;
+    skeleton_->rodata->moved = options.moved ? 1 : 0;
     std::memcpy(const_cast<outer_template*>(&skeleton_->rodata->outer), &options.outer, sizeof(options.outer));
     skeleton_->rodata->flow_port_offset =
         FLOW_PORT_OFFSET + (options.tagged ? TAG_BYTES : 0) + (options.answers ? 2 : 0);
@@ -76,11 +82,40 @@ std::uint64_t Generator::send(std::uint32_t frames) {
     return skeleton_->bss->frames_sent - before;
 }
 
-std::uint64_t Generator::send_for(std::chrono::nanoseconds time) {
-    const auto end = std::chrono::steady_clock::now() + time;
-    const std::uint64_t before = skeleton_->bss->frames_sent;
-    while (std::chrono::steady_clock::now() < end && !lab::is_interrupted()) run(kFramesPerCall);
-    return skeleton_->bss->frames_sent - before;
+// At a rate most of the kernel's frames are none of ours, so a call has as many of them as last for kPacedCall; between
+// two calls nothing is sent.
+Sent Generator::send_for(const Load& load) {
+    using Clock = std::chrono::steady_clock;
+    constexpr std::chrono::duration<double> kPacedCall(0.05);
+    if (load.by == GeneratorKind::pktgen) return send_by_pktgen(load);
+    auto& state = *skeleton_->bss;
+    const auto begin = Clock::now();
+    const std::uint64_t before = state.frames_sent;
+    state.pace = load.rate > 0 ? static_cast<std::uint64_t>(std::max(1.0, 1e9 * (1 << PACE_SHIFT) / load.rate)) : 0;
+    state.paced_since = static_cast<std::uint64_t>(std::chrono::nanoseconds(begin.time_since_epoch()).count());
+    state.paced_due = 0;
+    std::uint32_t frames = kFramesPerCall;
+    for (auto now = begin; now - begin < load.time && !lab::is_interrupted();) {
+        run(frames);
+        const std::chrono::duration<double> call = Clock::now() - now;
+        now = Clock::now();
+        if (load.rate > 0) frames = static_cast<std::uint32_t>(std::clamp(kPacedCall / call, 0.5, 2.0) * frames);
+    }
+    state.pace = 0;
+    return {state.frames_sent - before, std::chrono::duration<double>(Clock::now() - begin).count()};
+}
+
+// One by one: a veth takes no bursts, and at a rate each packet has its time.
+Sent Generator::send_by_pktgen(const Load& load) const {
+    if (!ranges_) throw std::runtime_error("pktgen cannot make such frames: --generator frames");
+    pktgen::Traffic traffic = *ranges_;
+    if (load.rate > 0) traffic.rate = static_cast<std::uint64_t>(std::max(1.0, load.rate));
+    char device[IF_NAMESIZE] = {};
+    if (::if_indextoname(options_.ifindex, device) == nullptr) throw_errno(errno, "find a device's name");
+    pktgen::Generator generator({{device, static_cast<unsigned>(::sched_getcpu())}}, traffic);
+    generator.run(load.time, [](std::uint64_t) { return !lab::is_interrupted(); });
+    const pktgen::Result result = generator.results().front();
+    return {result.packets, result.seconds};
 }
 
 std::vector<unsigned char> Generator::frame() {
@@ -98,12 +133,19 @@ std::uint64_t Generator::begun_ns() const {
     return skeleton_->bss->begun_ns;
 }
 
-Sink::Sink(std::uint32_t ifindex) : skeleton_(open_skeleton()) {
+Sink::Sink(std::uint32_t ifindex, Counts counts) : skeleton_(open_skeleton()) {
     load(skeleton_.get());
-    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
-    link_ =
-        Fd(bpf_link_create(bpf_program__fd(skeleton_->progs.bench_sink), static_cast<int>(ifindex), BPF_XDP, &options));
-    if (!link_) throw_errno(errno, "attach the sink to device " + std::to_string(ifindex));
+    const auto& programs = skeleton_->progs;
+    const int program = bpf_program__fd(counts == Counts::marked ? programs.bench_sink_marked : programs.bench_sink);
+    const auto attach = [&](std::uint32_t flags) {
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+        link_ = Fd(bpf_link_create(program, static_cast<int>(ifindex), BPF_XDP, &options));
+        return static_cast<bool>(link_);
+    };
+    if (attach(XDP_FLAGS_DRV_MODE)) return;
+    const int failure = errno;
+    if (counts == Counts::marked && failure != EBUSY && failure != EEXIST && attach(XDP_FLAGS_SKB_MODE)) return;
+    throw_errno(failure, "attach the sink to device " + std::to_string(ifindex));
 }
 
 void Sink::stamp(bool on) {

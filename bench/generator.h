@@ -11,10 +11,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "bench/bpf/frame_template.h"
 #include "loader/fd.h"
+#include "pktgen/traffic.h"
 
 struct bench_generator;
 
@@ -33,7 +35,29 @@ struct GeneratorOptions {
     std::uint16_t first_port = FLOW_PORT_BASE;
     bool answers = false;       // the flows are the destination ports
     outer_template outer = {};  // present: each frame is in a tunnel; `frame_bytes` without it
-    std::uint32_t batch = 64;   // frames between two flushes; a veth's ring has 256 places
+    // Each frame begins a little later than the kernel made it. Linux 6.1 sends a frame that it has had back as the
+    // driver left it, unless the program moves its head: virtio_net then sends headers with nothing behind them, until
+    // QEMU stops the device.
+    bool moved = false;
+    std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
+};
+
+// By which means: live frames, or the kernel's packet generator.
+enum class GeneratorKind { frames, pktgen };
+
+inline const char* name(GeneratorKind kind) {
+    return kind == GeneratorKind::frames ? "frames" : "pktgen";
+}
+
+struct Load {
+    std::chrono::milliseconds time{};
+    double rate = 0;  // frames a second; 0: as many as can be
+    GeneratorKind by = GeneratorKind::frames;
+};
+
+struct Sent {
+    std::uint64_t frames = 0;
+    double seconds = 0;  // that the sending took
 };
 
 class Generator {
@@ -41,9 +65,11 @@ public:
     // Throws std::system_error, std::invalid_argument.
     Generator(const GeneratorOptions& options, const std::vector<frame_template>& frames);
 
-    // Both return the frames sent. They end early if the process was told to stop.
+    // Both end early if the process was told to stop. send() returns how many it sent.
     std::uint64_t send(std::uint32_t frames);
-    std::uint64_t send_for(std::chrono::nanoseconds time);
+    // By pktgen from the CPU that the caller is on. Throws std::runtime_error where pktgen cannot make these frames, or
+    // what pktgen::Generator does.
+    Sent send_for(const Load& load);
     // The bytes of the next frame, which counts as sent and goes nowhere.
     std::vector<unsigned char> frame();
     // When the first frame of the last send() was made, by CLOCK_MONOTONIC. The kernel prepares for some milliseconds
@@ -52,16 +78,26 @@ public:
 
 private:
     void run(std::uint32_t repeat);
+    Sent send_by_pktgen(const Load& load) const;
 
     GeneratorSkeleton skeleton_;
     GeneratorOptions options_;
     std::vector<unsigned char> body_;
+    std::optional<pktgen::Traffic> ranges_;  // the same frames as pktgen is told of them
 };
 
-// Takes every frame that comes out of a device, and counts the bench's own. Native XDP; gone with the object.
+// What a sink counts, and what it does with the rest.
+enum class Counts {
+    bench_macs,  // frames to the bench's own MACs; it takes every frame
+    marked,      // frames with the mark; all others go on
+};
+
+// Takes frames that come out of a device, and counts the bench's own. By XDP; gone with the object.
 class Sink {
 public:
-    explicit Sink(std::uint32_t ifindex);
+    // Native, or, to count marked ones, generic where the driver has no XDP. Throws std::system_error (EBUSY: another
+    // program is there).
+    explicit Sink(std::uint32_t ifindex, Counts counts = Counts::bench_macs);
 
     sink_count count() const;
     // When the last frame came while this was on, by CLOCK_MONOTONIC.

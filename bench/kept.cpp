@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -37,6 +38,8 @@ Json facts_json(const Facts& facts) {
             {"time", facts.time},
             {"seconds", facts.seconds},
             {"repeat", facts.repeat},
+            {"generator", facts.generator},
+            {"most_loss", facts.most_loss},
             {"versions", named_json(facts.versions)},
             {"devices", named_json(facts.devices)},
             {"mitigations", named_json(facts.mitigations)}};
@@ -48,6 +51,8 @@ Facts facts_of(const Json& run) {
             .kernel = run.at("kernel").get<std::string>(),
             .cpu = run.at("cpu").get<std::string>(),
             .time = run.at("time").get<std::string>(),
+            .generator = run.value("generator", ""),
+            .most_loss = run.value("most_loss", 0.0),
             .seconds = run.at("seconds").get<double>(),
             .repeat = run.at("repeat").get<int>(),
             .versions = named_of(run.at("versions")),
@@ -61,9 +66,10 @@ Json row_json(const Report& report, const Row& row) {
                   {"hook", row.hook},
                   {"metric", row.metric},
                   {"unit", row.unit}};
+    if (!row.generator.empty()) entry["generator"] = row.generator;
     for (const std::string& side : all_sides()) {
         const auto* samples = row.of(side);
-        if (samples == nullptr && side == kTagLimit) continue;
+        if (samples == nullptr && std::ranges::count(kSides, side) == 0) continue;
         entry[side] = samples != nullptr ? Json(median(*samples)) : Json();
         entry["samples"][side] = samples != nullptr ? Json(*samples) : Json::array();
     }
@@ -118,7 +124,8 @@ Row row_of(const Json& entry) {
                .hook = entry.at("hook").get<std::string>(),
                .metric = entry.at("metric").get<std::string>(),
                .unit = entry.at("unit").get<std::string>(),
-               .samples = {}};
+               .samples = {},
+               .generator = entry.value("generator", "")};
     for (const auto& [side, samples] : entry.at("samples").items())
         row.samples[side] = samples.get<std::vector<double>>();
     return row;

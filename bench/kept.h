@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A report as a file keeps it:
-//   {format, complete, run: {command, version, kernel, cpu, time, seconds, repeat, versions, devices, mitigations},
+//   {format, complete, run: {command, version, kernel, cpu, time, seconds, repeat, generator, most_loss, versions,
+//    devices, mitigations},
 //    notes: {scenario: text},
 //    results: [{scenario, case, hook, metric, unit, kernel, underpass, limit, samples: {side: [...]}}]}
 // and of a profile (bench --profile), in ns:
 //    profiles: [{scenario, case, hook, stages: [{stage, what, ns, share, samples: [...]}],
 //                sum, whole, traffic, empty: {ns, samples: [...]}}]
 // kernel, underpass, limit: medians; null where the side was not measured. Where there is something to say: limit_tag,
-// and {baseline, to_baseline: {side: ratio}}. `complete` false: it was interrupted, or failed.
+// device, generator (of the frames: frames, pktgen), and {baseline, to_baseline: {side: ratio}}. `complete` false: it
+// was interrupted, or failed.
 #pragma once
 
 #include <nlohmann/json.hpp>

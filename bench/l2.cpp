@@ -17,8 +17,12 @@ void run_one(Runner& runner, Job job, Hook hook) {
 void measure_wires(Runner& runner, const RunOptions& options, const Topology& topology, std::uint16_t bytes) {
     for (const Hook hook : {Hook::xdp, Hook::tc})
         run_one(runner,
-                {topology, Ports::wires, fmt::format("frames-{}", bytes), kSides,
-                 [&](const std::string&, const Add& add) { measure_frames(topology, bytes, options, add); }},
+                {.topology = topology,
+                 .ports = Ports::wires,
+                 .case_name = fmt::format("frames-{}", bytes),
+                 .sides = kSides,
+                 .measure = [&](const std::string&, const Add& add) { measure_frames(topology, bytes, options, add); },
+                 .generator = generator_of(options)},
                 hook);
 }
 

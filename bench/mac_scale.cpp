@@ -52,17 +52,19 @@ void measure(const Topology& topology, const Case& each, const std::string& side
     traffic.learn();
     const bool underpass = side == "underpass";
     if (underpass) settle(traffic, topology, each);
-    traffic.forward(kWarmUp);
+    traffic.forward({kWarmUp, 0, options.generator});
     const FastAndSlow before = underpass ? counted_by_daemon(topology) : FastAndSlow{};
-    const auto passed = traffic.forward(options.time);
+    const auto passed = traffic.forward({options.time, 0, options.generator});
     if (passed.received == 0) throw std::runtime_error(fmt::format("{}: no frame came out", each.name));
     const auto received = static_cast<double>(passed.received);
     add("frames", "frames/s", received / passed.seconds);
     add("CPU per frame", "ns", passed.busy_seconds * 1e9 / received);
-    if (!underpass) return;
-    const FastAndSlow now = counted_by_daemon(topology);
-    add("went fast", "%",
-        100.0 * static_cast<double>(now.fast - before.fast) / static_cast<double>(now.all() - before.all()));
+    if (underpass) {
+        const FastAndSlow now = counted_by_daemon(topology);
+        add("went fast", "%",
+            100.0 * static_cast<double>(now.fast - before.fast) / static_cast<double>(now.all() - before.all()));
+    }
+    add_no_drop_rate([&](const Load& load) { return traffic.forward(load); }, options, add);
 }
 
 }  // namespace
@@ -92,7 +94,8 @@ void run_mac_scale(const RunOptions& options, Report& report) {
                             .sides = kSides,
                             .measure = [&](const std::string& side,
                                            const Add& add) { measure(topology, each, side, options, add); },
-                            .fast_share = 0});
+                            .fast_share = 0,
+                            .generator = generator_of(options)});
     for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run(jobs, hook);
 }
 

@@ -48,6 +48,7 @@ svg .mark.underpass, svg .curve.underpass { stroke: var(--underpass); }
 svg .dot.limit, svg .key.limit { fill: var(--limit); }
 svg .mark.limit, svg .curve.limit { stroke: var(--limit); stroke-dasharray: none; }
 svg .curve.kernel { stroke-dasharray: 6 3; } svg .curve.limit { stroke-dasharray: 2 3; }
+svg .dot.device { fill: var(--kernel); } svg .mark.device { stroke: var(--kernel); }
 svg .dot.limit_tag, svg .key.limit_tag { fill: var(--tag); }
 svg .mark.limit_tag, svg .curve.limit_tag { stroke: var(--tag); }
 .wide { overflow-x: auto; margin: .5rem 0; } table { border-collapse: collapse; font-size: .87rem; }
@@ -90,16 +91,17 @@ struct Figures {
 };
 
 Figures figures(const Report& report, const std::vector<Row>& rows) {
-    const bool tag = has(rows, kTagLimit);
     const auto baseline = report.baselines.find(rows.front().scenario);
     Figures table = {.head = {"case", "hook", "figure", "unit", "kernel", "Underpass", "limit"}, .rows = {}};
-    if (tag) table.head.emplace_back("limit, tag changed");
+    if (has(rows, kTagLimit)) table.head.emplace_back("limit, tag changed");
+    if (has(rows, kDevice)) table.head.emplace_back(kDevice);
     table.head.insert(table.head.end(), {"to kernel", "to limit", "runs"});
     if (baseline != report.baselines.end()) table.head.push_back("Underpass to " + baseline->second);
     for (const Row& row : rows) {
         Cells cells = {row.case_name, row.hook, row.metric, row.unit};
         for (const std::string& side : all_sides())
-            if (side != kTagLimit || tag) cells.push_back(figure(row.of(side), row.unit));
+            if (std::ranges::count(kSides, side) > 0 || has(rows, side))
+                cells.push_back(figure(row.of(side), row.unit));
         cells.push_back(ratio_text(row, "underpass", "kernel"));
         cells.push_back(ratio_text(row, "underpass", "limit"));
         std::size_t runs = 0;
@@ -140,7 +142,7 @@ std::string ratios_part(const std::string& scenario, const std::vector<Row>& row
     std::vector<Cells> cells;
     for (const Row& row : rows) {
         const auto runs = ratios(row, "underpass", reference_of(row)), limits = ratios(row, "limit", reference_of(row));
-        cells.push_back({row.case_name, row.hook, reference_of(row), figure(runs.empty() ? nullptr : &runs, ""),
+        cells.push_back({case_text(row), row.hook, reference_of(row), figure(runs.empty() ? nullptr : &runs, ""),
                          figure(limits.empty() ? nullptr : &limits, "")});
     }
     const bool no_kernel = std::ranges::any_of(rows, [](const Row& row) { return row.of("kernel") == nullptr; });
@@ -191,7 +193,9 @@ std::string scenario_part(const Report& report, const std::string& scenario) {
     if (const auto note = report.notes.find(scenario); note != report.notes.end())
         text += fmt::format("<p>{}</p>\n", escaped(note->second));
     text += "<div class=\"charts\">\n";
-    if (!chosen.empty()) text += ratios_part(scenario, chosen) + runs_part(scenario, chosen);
+    // Of one side there are no ratios.
+    if (!chosen.empty() && !has(chosen, kDevice)) text += ratios_part(scenario, chosen);
+    if (!chosen.empty()) text += runs_part(scenario, chosen);
     text += scale_parts(scenario, rows) + "</div>\n";
     const Figures table = figures(report, rows), runs = every_run(rows);
     text += html_table(scenario + ": medians (lowest..highest)", table.head, table.rows, 4);
@@ -206,6 +210,8 @@ Facts::Named head_of(const Report& report) {
                          {"kernel", facts.kernel},
                          {"CPU", facts.cpu},
                          {"runs", fmt::format("{} of each side, {} s each", facts.repeat, facts.seconds)}};
+    if (const std::string by = generators_text(report); !by.empty()) head.emplace_back("generator", by);
+    if (const std::string rate = no_drop_text(report); !rate.empty()) head.emplace_back(kNoDropRate, rate);
     std::string versions;
     for (const auto& [name, version] : facts.versions)
         versions += fmt::format("{}{}", versions.empty() ? "" : "; ",

@@ -21,7 +21,7 @@ public:
     explicit FramesOf(Arguments&&... arguments) : traffic_(std::forward<Arguments>(arguments)...) {}
 
     void learn() override { traffic_.learn(); }
-    Traffic::Passed forward(std::chrono::milliseconds time) override { return traffic_.forward(time); }
+    Traffic::Passed forward(std::chrono::milliseconds time) override { return traffic_.forward({.time = time}); }
     std::vector<unsigned char> frame() override { return traffic_.frame(); }
 
 private:
@@ -34,7 +34,7 @@ public:
     OneWay(const Topology& topology, Side from, bool summed) : traffic_(topology, kHosts, summed), from_(from) {}
 
     void learn() { traffic_.learn(); }
-    Traffic::Passed forward(std::chrono::milliseconds time) { return traffic_.forward(from_, time); }
+    Traffic::Passed forward(const Load& load) { return traffic_.forward(from_, load); }
     std::vector<unsigned char> frame() { return traffic_.frame(from_); }
 
 private:

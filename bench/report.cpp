@@ -7,13 +7,29 @@
 #include <cmath>
 #include <set>
 
+#include "bench/no_drop_rate.h"
+
 namespace underpass::bench {
 
 namespace {
 
-bool has_tag_limit(const std::vector<Row>& rows, const Row& block) {
-    return std::ranges::any_of(rows,
-                               [&](const Row& row) { return same_block(row, block) && row.of(kTagLimit) != nullptr; });
+bool has_side(const std::vector<Row>& rows, const Row& block, const char* side) {
+    return std::ranges::any_of(rows, [&](const Row& row) { return same_block(row, block) && row.of(side) != nullptr; });
+}
+
+// "l2: frames-60, hook xdp"; of devices nobody says a hook.
+std::string title_of(const Row& block) {
+    return fmt::format("\n{}: {}{}{}\n", block.scenario, block.case_name, block.hook.empty() ? "" : ", hook ",
+                       block.hook);
+}
+
+// Of one side there is nothing to compare.
+std::string device_block(const Report& report, const Row& first) {
+    std::string text = title_of(first) + fmt::format("  {:<24} {:<10} {}\n", "", "unit", kDevice);
+    for (const Row& row : report.rows)
+        if (same_block(row, first))
+            text += fmt::format("  {:<24} {:<10} {}\n", row.metric, row.unit, figure(row.of(kDevice), row.unit));
+    return text;
 }
 
 // Figures of the sides, then the ratios between them; `last` are those of the limit that changes the tag.
@@ -26,12 +42,13 @@ std::string line(const std::vector<std::string>& columns, const std::vector<std:
 }
 
 std::string block(const Report& report, const Row& first) {
-    const bool tag = has_tag_limit(report.rows, first);
+    const bool tag = has_side(report.rows, first, kTagLimit);
+    if (has_side(report.rows, first, kDevice)) return device_block(report, first);
     using Columns = std::vector<std::string>;
     const auto last = [&](const std::string& value, const std::string& ratio) {
         return tag ? Columns{value, ratio} : Columns{};
     };
-    std::string text = fmt::format("\n{}: {}, hook {}\n", first.scenario, first.case_name, first.hook);
+    std::string text = title_of(first);
     text += line({"", "unit", "kernel", "underpass", "limit", "up/kernel", "up/limit"},
                  last("limit, tag changed", "up/limit,tag"));
     for (const Row& row : report.rows) {
@@ -59,6 +76,7 @@ const std::vector<std::string>& all_sides() {
     static const std::vector<std::string> sides = [] {
         std::vector<std::string> all = kSides;
         all.emplace_back(kTagLimit);
+        all.emplace_back(kDevice);
         return all;
     }();
     return sides;
@@ -74,8 +92,16 @@ bool same_block(const Row& one, const Row& two) {
 }
 
 bool is_headline(const Row& row) {
-    static const std::set<std::string> metrics = {"frames", "throughput", "transactions", "connections"};
+    static const std::set<std::string> metrics = {"frames", "throughput", "transactions", "connections", kNoDropRate};
     return metrics.contains(row.metric);
+}
+
+std::string case_text(const Row& row) {
+    return row.metric == kNoDropRate ? fmt::format("{}, {}", row.case_name, row.metric) : row.case_name;
+}
+
+std::string label_of(const Row& row) {
+    return fmt::format("{}{}{}", case_text(row), row.hook.empty() ? "" : ", ", row.hook);
 }
 
 std::vector<double> ratios(const Row& row, const std::string& above, const std::string& below) {
@@ -116,12 +142,13 @@ std::string ratio_text(const Row& row, const std::string& above, const std::stri
 }
 
 void Report::add(const std::string& scenario, const std::string& case_name, const std::string& hook,
-                 const std::string& metric, const std::string& unit, const std::string& side, double value) {
+                 const std::string& metric, const std::string& unit, const std::string& side, double value,
+                 const std::string& generator) {
     const auto same = [&](const Row& row) {
         return row.scenario == scenario && row.case_name == case_name && row.hook == hook && row.metric == metric;
     };
     auto row = std::find_if(rows.begin(), rows.end(), same);
-    if (row == rows.end()) row = rows.insert(rows.end(), Row{scenario, case_name, hook, metric, unit, {}});
+    if (row == rows.end()) row = rows.insert(rows.end(), Row{scenario, case_name, hook, metric, unit, {}, generator});
     row->samples[side].push_back(value);
 }
 
@@ -154,6 +181,28 @@ std::map<std::string, std::vector<double>> Report::to_baseline(const Row& row) c
             if ((*below)[i] != 0) of_sides[side].push_back(samples[i] / (*below)[i]);
     }
     return of_sides;
+}
+
+std::string generators_text(const Report& report) {
+    const auto words = [](const std::string& generator) { return generator == "pktgen" ? "pktgen" : "live frames"; };
+    std::string text, others;
+    for (const Row& row : report.rows) {
+        if (row.generator.empty()) continue;
+        if (row.generator == report.facts.generator)
+            text = words(row.generator);
+        else if (others.find(row.scenario + ',') == std::string::npos)
+            others += fmt::format("{}, ", row.scenario);
+    }
+    if (others.empty()) return text;
+    others.resize(others.size() - 2);
+    const char* other = words(report.facts.generator == "pktgen" ? "frames" : "pktgen");
+    return text.empty() ? other : fmt::format("{} ({}: {})", text, others, other);
+}
+
+std::string no_drop_text(const Report& report) {
+    if (std::ranges::none_of(report.rows, [](const Row& row) { return row.metric == kNoDropRate; })) return "";
+    return fmt::format("the highest rate of which at most {:g} % is lost, within {:g} %, tried twice",
+                       100 * report.facts.most_loss, 100 * kRatePrecision);
 }
 
 std::string table(const Report& report) {

@@ -16,12 +16,18 @@ namespace underpass::bench {
 inline const std::vector<std::string> kSides = {"kernel", "underpass", "limit"};
 // Shown only where it was measured: the limit that changes the VLAN tag as the bridge has to.
 inline constexpr const char* kTagLimit = "limit_tag";
-// Both, in that order.
+// The only one of devices of which nobody says what is between them.
+inline constexpr const char* kDevice = "device";
+// A metric: see no_drop_rate.h.
+inline constexpr const char* kNoDropRate = "no-drop rate";
+// All sides, in that order.
 const std::vector<std::string>& all_sides();
 
 struct Row {
     std::string scenario, case_name, hook, metric, unit;
     std::map<std::string, std::vector<double>> samples;  // by side; number n of each is of the same run
+    // Of the frames: "frames", "pktgen"; empty: none made them, or they were kept before there were two.
+    std::string generator = {};
 
     // Null if that side was not measured.
     const std::vector<double>* of(const std::string& side) const;
@@ -30,12 +36,18 @@ struct Row {
 bool same_block(const Row& one, const Row& two);
 // What a case is about, as opposed to what else was seen meanwhile (CPU time, latency): a rate, more is better.
 bool is_headline(const Row& row);
+// "frames-60", or "frames-60, no-drop rate" of that.
+std::string case_text(const Row& row);
+// That and the hook, if there is one.
+std::string label_of(const Row& row);
 // Of each run: `above` to `below`; empty if one of them was not measured.
 std::vector<double> ratios(const Row& row, const std::string& above, const std::string& below);
 
 // Where and how a run was made: no number without it.
 struct Facts {
     std::string command, version, kernel, cpu, time;
+    std::string generator = {};  // that was asked for
+    double most_loss = 0;        // of the no-drop rate, as a share
     double seconds = 0;
     int repeat = 0;
     using Named = std::vector<std::pair<std::string, std::string>>;
@@ -45,7 +57,8 @@ struct Facts {
 class Report {
 public:
     void add(const std::string& scenario, const std::string& case_name, const std::string& hook,
-             const std::string& metric, const std::string& unit, const std::string& side, double value);
+             const std::string& metric, const std::string& unit, const std::string& side, double value,
+             const std::string& generator = {});
 
     // Every other case of the scenario is shown beside this one, as the ratio to it: of each pair of samples of a run.
     void compare_with(const std::string& scenario, const std::string& case_name) { baselines[scenario] = case_name; }
@@ -73,6 +86,12 @@ std::string human(double value, const std::string& unit);
 std::string figure(const std::vector<double>* samples, const std::string& unit);
 // "2.34", the median of the ratios within each run; "-" if one of them was not measured.
 std::string ratio_text(const Row& row, const std::string& above, const std::string& below);
+
+// "pktgen (vxlan-decap: live frames)": what made the frames, of all scenarios that have some; empty: there are none.
+std::string generators_text(const Report& report);
+
+// How the no-drop rates were found; empty: there are none.
+std::string no_drop_text(const Report& report);
 
 // For people at a terminal: one block per case and hook.
 std::string table(const Report& report);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "bench/daemon.h"
 #include "bench/routed_traffic.h"
@@ -52,18 +51,21 @@ constexpr const char* kToUplink = "container-to-uplink";
 void measure(const Topology& topology, const RouteCase& each, const RunOptions& options, const Add& add) {
     RoutedTraffic traffic(topology, {.ports = kRouteConnections, .translated = each.translated}, kBytes);
     traffic.learn();
-    traffic.forward(kWarmUp);
-    const auto passed = traffic.forward(options.time);
-    if (passed.received == 0) throw std::runtime_error(fmt::format("{}: no frame came out", each.name));
-    add("frames", "frames/s", static_cast<double>(passed.received) / passed.seconds);
-    add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
+    measure_forward([&](const Load& load) { return traffic.forward(load); }, kWarmUp, options, add);
 }
 
 void run_frames(Runner& runner, const RouteCase& each, const RunOptions& options) {
     if (!runner.wants(kFrames)) return;
     const Topology topology(fmt::format("ubench-{}", each.name), Routing{.rules = each.rules});
     const Measure one = [&](const std::string&, const Add& add) { measure(topology, each, options, add); };
-    for (const Hook hook : {Hook::xdp, Hook::tc}) runner.run({{topology, Ports::wires, kFrames, kSides, one}}, hook);
+    for (const Hook hook : {Hook::xdp, Hook::tc})
+        runner.run({{.topology = topology,
+                     .ports = Ports::wires,
+                     .case_name = kFrames,
+                     .sides = kSides,
+                     .measure = one,
+                     .generator = generator_of(options)}},
+                   hook);
 }
 
 void add_fast_share(const Topology& topology, const Add& add) {

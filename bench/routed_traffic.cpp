@@ -48,7 +48,8 @@ Place RoutedTraffic::place(Side side) const {
 
 RoutedTraffic::Opened RoutedTraffic::open() {
     right_sink_->stamp(true);
-    const auto passed = Traffic::pass(place(Side::left), *right_sink_, [this] { return from_left_->send(count_); });
+    const auto passed =
+        Traffic::pass(place(Side::left), *right_sink_, [this] { return Sent{.frames = from_left_->send(count_)}; });
     right_sink_->stamp(false);
     if (passed.received == 0) return {};
     return {static_cast<double>(right_sink_->last_ns() - from_left_->begun_ns()) / 1e9, passed.received};
@@ -68,8 +69,8 @@ void RoutedTraffic::learn() {
     }
 }
 
-Traffic::Passed RoutedTraffic::forward(std::chrono::milliseconds time) {
-    return Traffic::pass(place(Side::left), *right_sink_, [this, time] { return from_left_->send_for(time); });
+Traffic::Passed RoutedTraffic::forward(const Load& load) {
+    return Traffic::pass(place(Side::left), *right_sink_, [&] { return from_left_->send_for(load); });
 }
 
 }  // namespace underpass::bench

@@ -38,7 +38,7 @@ public:
     void answer();
     // Each connection from either end, three times: the bridge learns, and conntrack has seen both directions.
     void learn();
-    Traffic::Passed forward(std::chrono::milliseconds time);
+    Traffic::Passed forward(const Load& load);
     // The bytes of one from the left.
     std::vector<unsigned char> frame() { return from_left_->frame(); }
 

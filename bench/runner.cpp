@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <stdexcept>
 #include <utility>
 
 #include "bench/facts.h"
+#include "bench/no_drop_rate.h"
 #include "bench/place.h"
 
 namespace underpass::bench {
@@ -31,7 +33,7 @@ struct Turn {
 void describe(const Job& job, Report& report) {
     const char* kind = job.ports == Ports::wires ? "wires" : "containers";
     if (std::ranges::any_of(report.facts.devices, [&](const auto& known) { return known.first == kind; })) return;
-    report.device(kind, device_text(job.topology.end(job.ports, Side::left).there, "eth0"));
+    report.device(kind, device_text({job.topology.end(job.ports, Side::left).there.fd(), -1}, "eth0"));
 }
 
 // Side by side, so that the jobs of one follow each other: they are held against each other too.
@@ -86,20 +88,41 @@ void Runner::run_once(const Job& job, const std::string& side, Hook hook, int ru
     describe(job, report_);
     const Contender contender(job.topology, job.ports, side, hook, job.flows);
     job.measure(side, [&](const char* metric, const char* unit, double value) {
-        report_.add(scenario_, job.case_name, name(hook), metric, unit, side, value);
+        report_.add(scenario_, job.case_name, name(hook), metric, unit, side, value, job.generator);
     });
     contender.require_fast(job.fast_share);
+}
+
+void add_no_drop_rate(const Forward& forward, const RunOptions& options, const Add& add) {
+    if (!options.no_drop_rate) return;
+    const auto found = find_no_drop_rate(
+        [&](double rate) {
+            const auto passed = forward({options.time, rate, options.generator});
+            const auto sent = static_cast<double>(passed.sent);
+            const double lost = sent - std::min(sent, static_cast<double>(passed.received));
+            return LossTrial{.rate = sent / passed.seconds, .loss = sent > 0 ? lost / sent : 1};
+        },
+        options.most_loss);
+    add(kNoDropRate, "frames/s", found.rate);
+    add("of full speed", "%", found.full > 0 ? 100 * found.rate / found.full : 0);
+}
+
+Traffic::Passed measure_forward(const Forward& forward, std::chrono::milliseconds warm_up, const RunOptions& options,
+                                const Add& add) {
+    forward({warm_up, 0, options.generator});
+    const auto passed = forward({options.time, 0, options.generator});
+    if (passed.received == 0) throw std::runtime_error("no frame came out");
+    add("frames", "frames/s", passed.rate());
+    add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
+    add_no_drop_rate(forward, options, add);
+    return passed;
 }
 
 Traffic::Passed measure_frames(const Topology& topology, std::uint16_t bytes, const RunOptions& options,
                                const Add& add) {
     Traffic traffic(topology, bytes, kHosts, kFlows, usable_cpus() - 1);
     traffic.learn();
-    traffic.forward(kFramesWarmUp);
-    const auto passed = traffic.forward(options.time);
-    add("frames", "frames/s", static_cast<double>(passed.received) / passed.seconds);
-    add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
-    return passed;
+    return measure_forward([&](const Load& load) { return traffic.forward(load); }, kFramesWarmUp, options, add);
 }
 
 }  // namespace underpass::bench

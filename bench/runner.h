@@ -22,8 +22,16 @@ struct RunOptions {
     std::vector<std::string> cases;  // empty: all
     std::vector<std::string> hooks;  // empty: both
     bool quick = false;              // cases that take minutes are left out
-    std::string progress;            // stands before the progress: which scenario of how many
+    GeneratorKind generator = GeneratorKind::frames;
+    bool no_drop_rate = false;  // search it, too
+    double most_loss = 0;       // of it: a share
+    std::string progress;       // stands before the progress: which scenario of how many
 };
+
+// Says which generator a job's frames are of, in its report.
+inline std::string generator_of(const RunOptions& options) {
+    return name(options.generator);
+}
 
 // One measurement of one side: adds its figures by `add(metric, unit, value)`.
 using Add = std::function<void(const char* metric, const char* unit, double value)>;
@@ -38,6 +46,7 @@ struct Job {
     Measure measure;
     std::uint32_t flows = 0;         // that Underpass has room for; 0: as many as without being told
     double fast_share = kFastShare;  // of the frames, at least; below the default the measurement itself tells it
+    std::string generator = {};      // of the frames; empty: the stacks send them
 };
 
 class Runner {
@@ -64,6 +73,15 @@ private:
     Report& report_;
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+// What a load brings to the other end.
+using Forward = std::function<Traffic::Passed(const Load& load)>;
+// After a warm-up: what comes out and what that costs, at full speed, and the no-drop rate if it is wanted. Throws
+// std::runtime_error if nothing comes out.
+Traffic::Passed measure_forward(const Forward& forward, std::chrono::milliseconds warm_up, const RunOptions& options,
+                                const Add& add);
+// For other measurements than that: the no-drop rate alone, if it is wanted.
+void add_no_drop_rate(const Forward& forward, const RunOptions& options, const Add& add);
 
 // Frames of this length (without a tag) between kHosts pairs of hosts on one CPU, after a warm-up. What came out, and
 // its figures by `add`.

@@ -31,9 +31,9 @@ const std::vector<Scenario>& all_scenarios() {
         {"vxlan-decap", "out of a VXLAN tunnel", vxlan_cases(), run_vxlan_decap},
         {"vxlan-encap", "into one", vxlan_cases(), run_vxlan_encap},
         {"container-to-container", "TCP and UDP at one bridge, and by VXLAN between two hosts",
-         container_to_container_cases(), run_container_to_container},
+         container_to_container_cases(), run_container_to_container, false},
         {"container-to-uplink", "TCP, routed, masqueraded and filtered", container_to_uplink_cases(),
-         run_container_to_uplink},
+         run_container_to_uplink, false},
         {"mac-scale", "256 to 65,536 MACs", mac_scale_cases(), run_mac_scale},
         {"flow-scale", "256 to 1,000,000 masqueraded connections", flow_scale_cases(), run_flow_scale},
         {"change-rate", "l2, while the FDB, neighbours, routes or VLANs change", change_rate_cases(), run_change_rate}};

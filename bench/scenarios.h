@@ -16,6 +16,7 @@ struct Scenario {
     std::vector<std::string> cases;
     // Adds to the report whatever it has, also when it throws.
     std::function<void(const RunOptions& options, Report& report)> run;
+    bool has_frames = true;  // of a generator
 };
 
 // In the order in which they run.

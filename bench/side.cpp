@@ -37,8 +37,7 @@ Contender::Contender(const Topology& topology, Ports ports, const std::string& s
     } else if (side == "limit" || side == kTagLimit) {
         const tag_change change = side == kTagLimit ? change_of(topology.vlans()) : TAG_KEPT;
         for (const Topology::Host& host : topology.hosts(ports))
-            host.there.run(
-                [&] { bare_.push_back(std::make_unique<BareRedirect>(hook, host.left, host.right, change)); });
+            bare_.push_back(std::make_unique<BareRedirect>(host.there, hook, host.left, host.right, change));
     }
 }
 

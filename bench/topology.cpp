@@ -334,19 +334,19 @@ void Traffic::learn() {
     }
 }
 
-Traffic::Passed Traffic::forward(std::chrono::milliseconds time) {
+Traffic::Passed Traffic::forward(const Load& load) {
     return pass({topology_.end(Ports::wires, Side::left).there.fd(), cpu_}, *right_sink_,
-                [&] { return from_left_->send_for(time); });
+                [&] { return from_left_->send_for(load); });
 }
 
-Traffic::Passed Traffic::pass(const Place& place, const Sink& to, const std::function<std::uint64_t()>& send) {
+Traffic::Passed Traffic::pass(const Place& place, const Sink& to, const std::function<Sent()>& send) {
     Passed passed;
     run_at(place, [&] {
         const sink_count before = to.count();
         const CpuTime cpu({place.cpu});
-        const auto start = std::chrono::steady_clock::now();
-        passed.sent = send();
-        passed.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const Sent sent = send();
+        passed.sent = sent.frames;
+        passed.seconds = sent.seconds;
         passed.busy_seconds = cpu.busy_seconds();
         const sink_count after = to.count();
         passed.received = after.frames - before.frames;

@@ -155,12 +155,15 @@ public:
         std::uint64_t tagged = 0;    // of those
         std::uint64_t bytes = 0;
         double busy_seconds = 0;  // of the generator's CPU
+
+        // Frames a second.
+        double rate() const { return static_cast<double>(received) / seconds; }
     };
-    Passed forward(std::chrono::milliseconds time);
+    Passed forward(const Load& load);
     // The bytes of one from the left.
     std::vector<unsigned char> frame() { return from_left_->frame(); }
     // What `send` sends at `place`, and `to` gets.
-    static Passed pass(const Place& place, const Sink& to, const std::function<std::uint64_t()>& send);
+    static Passed pass(const Place& place, const Sink& to, const std::function<Sent()>& send);
 
 private:
     const Topology& topology_;

@@ -32,9 +32,9 @@ void TunnelTraffic::learn() {
     }
 }
 
-Traffic::Passed TunnelTraffic::forward(Side side, std::chrono::milliseconds time) {
+Traffic::Passed TunnelTraffic::forward(Side side, const Load& load) {
     return Traffic::pass(place(side), side == Side::left ? *right_sink_ : *left_sink_,
-                         [&] { return from(side)->send_for(time); });
+                         [&] { return from(side)->send_for(load); });
 }
 
 }  // namespace underpass::bench

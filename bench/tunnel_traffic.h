@@ -3,7 +3,6 @@
 // one, where the underlay is. Each pair of hosts is one flow, and one of the tunnel's outer flows.
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -21,7 +20,7 @@ public:
 
     // A frame from every host of both sides, three times: the bridge and the VXLAN device learn, and flows are seen.
     void learn();
-    Traffic::Passed forward(Side from, std::chrono::milliseconds time);
+    Traffic::Passed forward(Side from, const Load& load);
     // The bytes of one from that side.
     std::vector<unsigned char> frame(Side side) { return from(side)->frame(); }
 

@@ -49,7 +49,12 @@ Job job_of(const Case& each, const Topology& topology, const RunOptions& options
         const bool tagged = (side == "limit" ? each.vlans.left : each.vlans.right) == WireKind::trunk;
         require_tags(measure_frames(topology, kBytes, options, add), each.name, side, tagged);
     };
-    return {topology, Ports::wires, kTagged, sides_of(each, topology.filtering()), measure};
+    return {.topology = topology,
+            .ports = Ports::wires,
+            .case_name = kTagged,
+            .sides = sides_of(each, topology.filtering()),
+            .measure = measure,
+            .generator = generator_of(options)};
 }
 
 void run(const Case& each, const RunOptions& options, Report& report) {
@@ -63,7 +68,14 @@ void run(const Case& each, const RunOptions& options, Report& report) {
         require_tags(measure_frames(plain, kBytes, options, add), kUntagged, side, false);
     };
     for (const Hook hook : {Hook::xdp, Hook::tc})
-        runner.run({{plain, Ports::wires, kUntagged, kSides, untagged}, job_of(each, with_vlans, options)}, hook);
+        runner.run({{.topology = plain,
+                     .ports = Ports::wires,
+                     .case_name = kUntagged,
+                     .sides = kSides,
+                     .measure = untagged,
+                     .generator = generator_of(options)},
+                    job_of(each, with_vlans, options)},
+                   hook);
 }
 
 }  // namespace

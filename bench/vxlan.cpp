@@ -77,14 +77,14 @@ void require_length(const Traffic::Passed& passed, Side from, const std::string&
 void run_frames(Runner& runner, Side from, const Case& each, const RunOptions& options) {
     if (!runner.wants(each.name)) return;
     const Topology topology("ubench-vxlan-frames", Tunnel{.summed = each.summed});
+    // pktgen makes no VXLAN packets.
+    RunOptions with = options;
+    if (from == Side::right) with.generator = GeneratorKind::frames;
     const Measure one = [&](const std::string& side, const Add& add) {
         TunnelTraffic traffic(topology, kHosts, each.summed);
         traffic.learn();
-        traffic.forward(from, kWarmUp);
-        const auto passed = traffic.forward(from, options.time);
-        require_length(passed, from, side);
-        add("frames", "frames/s", static_cast<double>(passed.received) / passed.seconds);
-        add("CPU per frame", "ns", passed.busy_seconds * 1e9 / static_cast<double>(passed.received));
+        const auto forward = [&](const Load& load) { return traffic.forward(from, load); };
+        require_length(measure_forward(forward, kWarmUp, with, add), from, side);
         if (side == "underpass") require_tunnelled(topology, Ports::wires, kTunnelled, add);
     };
     for (const Hook hook : {Hook::xdp, Hook::tc})
@@ -93,7 +93,8 @@ void run_frames(Runner& runner, Side from, const Case& each, const RunOptions& o
                      .case_name = each.name,
                      .sides = kSides,
                      .measure = one,
-                     .fast_share = 0}},
+                     .fast_share = 0,
+                     .generator = generator_of(with)}},
                    hook);
 }
 

@@ -122,17 +122,26 @@ _underpass() {
         mapfile -t COMPREPLY < <(compgen -W "tc xdp" -- "$current")
         return
         ;;
+    bench,--generator)
+        mapfile -t COMPREPLY < <(compgen -W "frames pktgen" -- "$current")
+        return
+        ;;
+    bench,--from | bench,--to)
+        mapfile -t COMPREPLY < <(compgen -W "$(_underpass_devices queues)" -- "$current")
+        return
+        ;;
     pktgen,--xmit-mode)
         mapfile -t COMPREPLY < <(compgen -W "start_xmit queue_xmit netif_receive" -- "$current")
         return
         ;;
-    bench,--seconds | bench,--repeat | bench,--case | pktgen,--destination* | pktgen,--source* | \
+    bench,--seconds | bench,--repeat | bench,--case | bench,--loss | bench,--size | bench,--destination* | \
+        bench,--source | bench,--flows | bench,--sides | pktgen,--destination* | pktgen,--source* | \
         pktgen,--vlan | pktgen,--size | pktgen,--seconds | pktgen,--count | pktgen,--rate | pktgen,--threads | \
         pktgen,--burst | pktgen,--clone)
         COMPREPLY=()
         return
         ;;
-    run,-c | run,--config | bench,--json | bench,--html | bench,--markdown | bench,--against | bench,--from)
+    run,-c | run,--config | bench,--json | bench,--html | bench,--markdown | bench,--against | bench,--show)
         compopt -o filenames 2>/dev/null # fails, harmlessly, where bash itself does not ask
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
@@ -159,7 +168,8 @@ _underpass() {
     flows) flags="--top --json --help" ;;
     run) flags="--config --all --hook --rxvlan-off --help" ;;
     bench)
-        flags="--seconds --repeat --quick --hook --case --profile --json --html --markdown --against --from --help"
+        flags="--seconds --repeat --quick --hook --case --profile --json --html --markdown --against --show --generator --ndr
+            --loss --from --to --sides --size --destination-mac --destination --source --flows --help"
         devices="l2 l2-brnf vlan-push vlan-pop vlan-keep route nat nat-filter vxlan-decap vxlan-encap
             container-to-container container-to-uplink mac-scale flow-scale change-rate"
         ;;

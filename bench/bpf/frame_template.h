@@ -18,7 +18,13 @@ enum {
 	OUTER_PORT_BASE = 32768,
 	OUTER_PORTS = 16384,                        /* source ports, one for each flow while they last */
 	TEMPLATE_SUM_WORD = TEMPLATE_BYTES / 8 - 1, /* whose upper half has the sum, see outer_template */
+	MARK_OFFSET = 42, /* behind the UDP header, as pktgen has it (PKTGEN_MAGIC): a frame to be known by */
+	MOVED_BYTES = 4,  /* before a frame, see GeneratorOptions::moved */
+	PACE_SHIFT = 10,  /* the time between two frames is in 1/1024 ns */
+	PACE_BEHIND = 64, /* frames that a paced generator makes up for when it is late: as many as a NAPI polls */
 };
+
+#define MARK 0xbe9be955
 
 struct frame_template {
 	__u64 words[TEMPLATE_BYTES / 8];

@@ -19,6 +19,7 @@ const volatile __u32 template_count = 1;
 const volatile __u32 flow_port_offset = FLOW_PORT_OFFSET;
 const volatile __u32 first_port = FLOW_PORT_BASE;
 const volatile __u32 flow_count = 1; /* UDP source ports, one after another at each round of the templates */
+const volatile __u32 moved;          /* MOVED_BYTES are taken off before the frame */
 const volatile struct outer_template outer;
 
 __u64 frames_sent;
@@ -28,6 +29,9 @@ __u64 first_ns; /* CLOCK_MONOTONIC of the first that came meanwhile since user s
 __u64 last_ns;  /* ... and of the last */
 __u32 next_template;
 __u32 flow;
+__u64 pace;        /* between two frames, see PACE_SHIFT; 0: as many as can be */
+__u64 paced_since; /* CLOCK_MONOTONIC, ns */
+__u64 paced_due;   /* when the next frame is due, since then, in the unit of `pace` */
 
 /* The heads, in the order in which they are sent. */
 struct {
@@ -65,14 +69,37 @@ static __always_inline void write_outer(void *data, const struct frame_template 
 	*(__u16 *)(data + OUTER_SUM_OFFSET) = sum == 0xffff ? 0xffff : ~sum;
 }
 
+/* Whether the next frame is due. Until it is, the kernel's frames are dropped, so that it gets to all else between two
+ * of its batches: a wait in here would hold that up. */
+static __always_inline bool is_due(void)
+{
+	const __u64 behind = PACE_BEHIND * pace;
+	__u64 now;
+
+	if (!pace)
+		return true;
+	now = (bpf_ktime_get_ns() - paced_since) << PACE_SHIFT;
+	if (now < paced_due)
+		return false;
+	if (now - paced_due > behind)
+		paced_due = now - behind;
+	paced_due += pace;
+	return true;
+}
+
 SEC("xdp")
 int bench_generate(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data;
 	__u32 index = next_template;
 	struct frame_template *from = bpf_map_lookup_elem(&templates, &index);
+	void *data;
 	__u64 *to;
 
+	if (!is_due())
+		return XDP_DROP;
+	if (moved && bpf_xdp_adjust_head(ctx, MOVED_BYTES))
+		return XDP_ABORTED;
+	data = (void *)(long)ctx->data;
 	if (from && outer.present) {
 		if (data + OUTER_BYTES > (void *)(long)ctx->data_end)
 			return XDP_ABORTED;
@@ -119,6 +146,39 @@ int bench_sink(struct xdp_md *ctx)
 	count->frames++;
 	count->bytes += (__u64)(ctx->data_end - ctx->data);
 	count->tagged += eth->h_proto == bpf_htons(ETH_P_8021Q);
+	return XDP_DROP;
+}
+
+/* Counts what has our mark, wherever it went: addresses and ports may have changed on the way. All else is somebody's,
+ * and goes on. */
+SEC("xdp")
+int bench_sink_marked(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__be16 protocol;
+	__u32 zero = 0;
+	bool tagged;
+	struct sink_count *count = bpf_map_lookup_elem(&sink_counts, &zero);
+
+	if (!count || data + sizeof(struct ethhdr) + TAG_BYTES > end)
+		return XDP_PASS;
+	protocol = ((struct ethhdr *)data)->h_proto;
+	tagged = protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+	if (tagged) {
+		data += TAG_BYTES;
+		protocol = *(__be16 *)(data + sizeof(struct ethhdr) - sizeof(protocol));
+	}
+	if (data + MARK_OFFSET + sizeof(__be32) > end || protocol != bpf_htons(ETH_P_IP))
+		return XDP_PASS;
+	/* IPv4 without options, UDP */
+	if (*(__u8 *)(data + sizeof(struct ethhdr)) != 0x45 || *(__u8 *)(data + sizeof(struct ethhdr) + 9) != 17)
+		return XDP_PASS;
+	if (*(__be16 *)(data + MARK_OFFSET) != bpf_htons(MARK >> 16) ||
+	    *(__be16 *)(data + MARK_OFFSET + 2) != bpf_htons(MARK & 0xffff))
+		return XDP_PASS;
+	count->frames++;
+	count->bytes += (__u64)(ctx->data_end - ctx->data);
+	count->tagged += tagged;
 	return XDP_DROP;
 }
 

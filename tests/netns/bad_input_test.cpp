@@ -125,6 +125,19 @@ TEST_F(BadWordsTest, WrongWords) {
                          {"--destination-mac somewhere", "not a MAC address"});
     expect_refused_words(host, {"bench", "--case", "frames-60", "--case", "frames-61"}, kWrongUse,
                          {"no case 'frames-61'", "frames-60", "underpass bench --help"});
+    const std::string bench = "underpass bench --help";
+    expect_refused_words(host, {"bench", "--from", "a"}, kWrongUse, {"--from and --to go together", bench});
+    expect_refused_words(host, {"bench", "--from", underpass_path()}, kWrongUse,
+                         {"--from is a device", "--show", bench});
+    expect_refused_words(host, {"bench", "--to", "a"}, kWrongUse, {"--from and --to go together", bench});
+    expect_refused_words(host, {"bench", "--sides", "true"}, kWrongUse, {"--sides goes with --from and --to", bench});
+    expect_refused_words(host, {"bench", "l2", "--from", "a", "--to", "b"}, kWrongUse, {"SCENARIO", "--from", bench});
+    expect_refused_words(host, {"bench", "--from", "lo", "--to", "lo"}, kWrongUse, {"--from lo --to lo", bench});
+    expect_refused_words(host, {"bench", "--loss", "1"}, kWrongUse, {"--ndr", bench});
+    expect_refused_words(host, {"bench", "l2", "--profile", "--ndr"}, kWrongUse, {"--ndr", "--profile", bench});
+    expect_refused_words(host, {"bench", "l2", "--profile", "--against", "a"}, kWrongUse, {"--against", bench});
+    expect_refused_words(host, {"bench", "--show", "a", "--ndr"}, kWrongUse, {"--ndr", "--show", bench});
+    expect_refused_words(host, {"bench", "container-to-uplink", "--ndr"}, kWrongUse, {"--ndr", "stacks", bench});
     expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, flows, run, lab, bench or pktgen", "--help"});
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
     expect_refused_words(host, {"--frob"}, kWrongUse, {"--frob", "underpass --help"});
@@ -155,6 +168,20 @@ TEST_F(BadWordsTest, NoBridge) {
         if (with_daemon)
             expect_refused_words(host, {"down", "inside"}, kFailed, {"inside is not a bridge", "a port of br0"});
     }
+}
+
+TEST_F(BadWordsTest, NothingToMeasureBy) {
+    const lab::Namespace& host = make("host");
+    host.run([] { lab::create_veth("a", "b"); });
+    expect_refused_words(host, {"bench", "--show", "/nowhere/it.json"}, kFailed, {"/nowhere/it.json", "No such file"});
+    expect_refused_words(host, {"bench", "--from", "a", "--to", "nobody"}, kFailed, {"no device nobody", "ip link"});
+    expect_refused_words(host, {"bench", "--from", "a", "--to", "b"}, kFailed, {"a is down", "ip link set a up"});
+    // Nor is there a module.
+    const Command without = {"unshare", "-m", "sh", "-c",
+                             R"(if [ -d /lib/modules ]; then mount -t tmpfs none /lib/modules; fi; exec "$0" "$@")"};
+    if (!host.run([] { return std::filesystem::exists("/proc/thread-self/net/pktgen"); }))
+        expect_refused(host, with_program(without, {"bench", "l2", "--generator", "pktgen"}), kFailed,
+                       {"no pktgen", "--generator frames"});
 }
 
 TEST_F(BadWordsTest, NoDaemon) {

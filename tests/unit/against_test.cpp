@@ -157,6 +157,25 @@ TEST(AgainstTest, WhatCannotBeComparedIsTold) {
                                               "nat short, tc: fewer than 3 runs"));
 }
 
+// What one generator sends does not cost what another's frames cost.
+TEST(AgainstTest, GeneratorsAreNotCompared) {
+    const auto report = [](const std::string& generator) {
+        Report made;
+        for (int run = 0; run < 5; run++)
+            for (const char* side : {"kernel", "underpass"})
+                made.add("l2", "a", "tc", "frames", "frames/s", side, 100 + run, generator);
+        return made;
+    };
+    for (const char* kept : {"", "frames"}) {
+        const Against against = compare(report(kept), report("pktgen"));
+        EXPECT_TRUE(against.comparisons.empty());
+        EXPECT_THAT(against.left_out, testing::ElementsAre("l2 a, tc: the frames are of different generators: pktgen "
+                                                           "now, live frames before"));
+        EXPECT_EQ(compare(report(kept), report("frames")).comparisons.size(), 1U);
+    }
+    EXPECT_EQ(compare(report("pktgen"), report("pktgen")).comparisons.size(), 1U);
+}
+
 // Values without any spread: a zero variance divides nothing.
 TEST(AgainstTest, ValuesThatAreAllTheSame) {
     Report before, now;

@@ -100,6 +100,8 @@ Report made_up() {
         report.add("vlan-push", "tagged", "xdp", "frames", "frames/s", "underpass", 1234567 + run * 11);
         report.add("vlan-push", "tagged", "xdp", "frames", "frames/s", "limit", 2234567 + run * 11);
         report.add("vlan-push", "tagged", "xdp", "frames", "frames/s", kTagLimit, 2134567 + run * 11);
+        report.add("devices", "frames-60", "", "frames", "frames/s", kDevice, 614567 + run * 11, "pktgen");
+        report.add("devices", "frames-60", "", kNoDropRate, "frames/s", kDevice, 514567 + run * 11, "pktgen");
         report.add("nat", "tcp-rr", "tc", "latency, 99th", "us", "kernel", 0.05123 + run);
     }
     report.compare_with("mac-scale", "macs-256");
@@ -133,10 +135,11 @@ const char* const kNames[] = {"</title></style><script>alert(1)</script>", "\" o
 TEST(PageTest, IsWellFormed) {
     const Document page = parse(html_page(made_up()));
     EXPECT_EQ(page.fault, "");
-    // Ratios and runs of the two scenarios with headlines; curves by both hooks of frames, and of the CPU time.
-    EXPECT_EQ(page.elements.at("svg"), 2 * 2 + 2 * 2);
+    // Ratios and runs of the two scenarios with headlines and sides to compare, runs of the one without; curves by both
+    // hooks of frames, and of the CPU time.
+    EXPECT_EQ(page.elements.at("svg"), 2 * 2 + 2 * 2 + 1);
     EXPECT_EQ(page.elements.at("figure"), page.elements.at("svg"));
-    EXPECT_EQ(page.elements.at("section"), 3);
+    EXPECT_EQ(page.elements.at("section"), 4);
 }
 
 TEST(PageTest, NeedsNothingButItself) {
@@ -257,6 +260,34 @@ TEST(PageTest, MarkdownTablesHoldTogether) {
     const std::string markdown = markdown_page(made_up());
     for (const Row& row : made_up().rows)
         for (const auto& [side, samples] : row.samples) EXPECT_THAT(markdown, HasSubstr(figure(&samples, row.unit)));
+}
+
+// Of which generator, in the text, on the pages and in what is kept.
+TEST(PageTest, TheGeneratorIsTold) {
+    Report report = made_up();
+    EXPECT_EQ(generators_text(report), "pktgen");
+    report.facts.generator = "pktgen";
+    report.facts.most_loss = 0.001;
+    report.add("vxlan-decap", "summed", "tc", "frames", "frames/s", "kernel", 5, "frames");
+    report.add("vxlan-decap", "summed", "xdp", "frames", "frames/s", "kernel", 5, "frames");
+    report.add("flow-scale", "flows-256", "xdp", "frames", "frames/s", "kernel", 5, "frames");
+    const std::string text = "pktgen (vxlan-decap, flow-scale: live frames)";
+    EXPECT_EQ(generators_text(report), text);
+    EXPECT_EQ(generators_text({}), "");
+    EXPECT_THAT(no_drop_text(report), HasSubstr("at most 0.1 % is lost, within 1 %"));
+    EXPECT_EQ(no_drop_text({}), "");
+    EXPECT_THAT(parse(html_page(report)).words, Contains(text));
+    EXPECT_THAT(markdown_page(report), HasSubstr("- generator: "));
+    const Report back = from_json(to_json(report));
+    EXPECT_EQ(generators_text(back), text);
+    EXPECT_EQ(back.facts.most_loss, 0.001);
+}
+
+TEST(PageTest, OneSideHasNothingBesideIt) {
+    const std::string text = table(made_up());
+    EXPECT_THAT(text, HasSubstr("devices: frames-60\n"));
+    EXPECT_THAT(text.substr(text.find("devices: ")), HasSubstr("unit       device\n"));
+    EXPECT_THAT(html_page(made_up()), Not(HasSubstr("devices: throughput as a ratio")));
 }
 
 TEST(KeptTest, ComesBackAsItWas) {

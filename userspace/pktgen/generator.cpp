@@ -26,7 +26,9 @@ namespace underpass::pktgen {
 
 namespace {
 
-constexpr const char* kFolder = "/proc/net/pktgen/";
+constexpr const char* kName = "/proc/net/pktgen/";
+// That folder for a thread in a network namespace of its own, too.
+constexpr const char* kFolder = "/proc/thread-self/net/pktgen/";
 constexpr int kNotSupported = 524;  // ENOTSUPP, which has no name outside the kernel
 
 std::string read(const std::string& file) {
@@ -72,7 +74,7 @@ void require_idle() {
             throw std::runtime_error(fmt::format(
                 "pktgen is configured by somebody else, for {}; if it is not wanted any more: `echo reset > "
                 "{}pgctrl`",
-                devices.front(), kFolder));
+                devices.front(), kName));
     }
 }
 
@@ -88,13 +90,19 @@ void require_idle() {
 
 }  // namespace
 
+Module::Module() {
+    if (std::filesystem::exists(kFolder)) return;
+    loaded_ = modprobe({"modprobe", "-q", "pktgen"});
+    if (!std::filesystem::exists(kFolder))
+        throw std::runtime_error(
+            "this kernel has no pktgen (CONFIG_NET_PKTGEN); Debian's and most distributions' have it as a module");
+}
+
+Module::~Module() {
+    if (loaded_) modprobe({"modprobe", "-q", "-r", "pktgen"});
+}
+
 Generator::Generator(std::vector<Task> tasks, const Traffic& traffic) : tasks_(std::move(tasks)) {
-    if (!std::filesystem::exists(kFolder)) {
-        loaded_ = modprobe({"modprobe", "-q", "pktgen"});
-        if (!std::filesystem::exists(kFolder))
-            throw std::runtime_error(
-                "this kernel has no pktgen (CONFIG_NET_PKTGEN); Debian's and most distributions' have it as a module");
-    }
     try {
         require_idle();
         for (std::size_t i = 0; i < tasks_.size(); i++) {
@@ -125,7 +133,6 @@ Generator::~Generator() {
 void Generator::put_back() noexcept {
     for (const unsigned cpu : taken_) tell(thread_file(cpu), "rem_device_all");
     taken_.clear();
-    if (std::exchange(loaded_, false)) modprobe({"modprobe", "-q", "-r", "pktgen"});
 }
 
 // The write of `start` returns at the end. A `stop` from before a thread has taken that up is lost, so it is repeated;

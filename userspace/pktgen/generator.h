@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// One run of the kernel's packet generator in the calling process's network namespace, by /proc/net/pktgen. Whatever
+// One run of the kernel's packet generator in the calling thread's network namespace, by /proc/net/pktgen. Whatever
 // happens, what was configured is taken away again, and the module, if it was loaded for this.
 #pragma once
 
@@ -11,6 +11,19 @@
 #include "pktgen/traffic.h"
 
 namespace underpass::pktgen {
+
+// pktgen is there while this is: its module is loaded if need be, and then taken away again.
+class Module {
+public:
+    // Throws std::runtime_error where the kernel has none.
+    Module();
+    ~Module();
+    Module(const Module&) = delete;
+    Module& operator=(const Module&) = delete;
+
+private:
+    bool loaded_ = false;
+};
 
 struct Task {
     std::string device;
@@ -35,8 +48,8 @@ public:
 private:
     void put_back() noexcept;
 
+    Module module_;
     std::vector<Task> tasks_;
-    bool loaded_ = false;
     std::vector<unsigned> taken_;  // CPUs whose threads have devices of ours
 };
 
