@@ -23,8 +23,10 @@ inline const char* name(Hook hook) {
 
 class BareRedirect {
 public:
-    // The ports are `there`, which has to stay. `change` on the way from `one` to `two`, and its opposite on the way back.
-    BareRedirect(const lab::Namespace& there, Hook hook, std::uint32_t one, std::uint32_t two, tag_change change = TAG_KEPT);
+    // The ports are `there`, which has to stay. `change` on the way from `one` to `two`, and its opposite on the way
+    // back.
+    BareRedirect(const lab::Namespace& there, Hook hook, std::uint32_t one, std::uint32_t two,
+                 tag_change change = TAG_KEPT);
     BareRedirect(BareRedirect&&) = delete;
     ~BareRedirect();
 

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "bench/chart.h"
+#include "bench/goals.h"
 #include "bench/markup.h"
 #include "bench/profile_page.h"
 
@@ -235,6 +236,31 @@ std::string markdown_code(std::string text) {
     return fence + ' ' + text + ' ' + fence;
 }
 
+std::string markdown_table(const Cells& head, const std::vector<Cells>& rows, std::size_t numbers) {
+    std::string text = markdown_row(head) + '|';
+    for (std::size_t i = 0; i < head.size(); i++) text += i < numbers ? " --- |" : " ---: |";
+    text += '\n';
+    for (const Cells& cells : rows) text += markdown_row(cells);
+    return text;
+}
+
+// The goals that were measured, and on what: a table without its head, which is the first.
+struct Goals {
+    std::string meaning;
+    std::vector<Cells> table;
+};
+
+Goals goals_of(const Report& report) {
+    const Facts& facts = report.facts;
+    return {
+        fmt::format("{}, Linux {}, {}: medians of {} alternating runs of {} s, and of the ratios within each run "
+                    "(lowest..highest).",
+                    facts.time, facts.kernel.substr(0, facts.kernel.find(' ')), facts.cpu, facts.repeat, facts.seconds),
+        goals_table(report)};
+}
+
+constexpr std::size_t kGoalNumbers = 3;  // columns from this one on are figures
+
 constexpr const char* kIncomplete = "Incomplete: the measurement was interrupted, or failed, before its end.";
 
 }  // namespace
@@ -260,6 +286,11 @@ std::string html_page(const Report& report) {
                 html_table("/sys/devices/system/cpu/vulnerabilities", {"vulnerability", "state"}, cells, 2) +
                 "</details>\n";
     }
+    if (Goals goals = goals_of(report); !goals.table.empty())
+        text += fmt::format("<section>\n<h2>Goals</h2>\n<p>{}</p>\n", escaped(goals.meaning)) +
+                html_table("What Underpass is to reach, and where it is", goals.table.front(),
+                           {goals.table.begin() + 1, goals.table.end()}, kGoalNumbers) +
+                "</section>\n";
     for (const std::string& scenario : report.scenarios()) text += scenario_part(report, scenario);
     text += html_profiles(report.profiles);
     return text + "</body>\n</html>\n";
@@ -276,16 +307,15 @@ std::string markdown_page(const Report& report) {
     text += '\n';
     if (report.profiles.empty() || !report.rows.empty())
         for (const std::string& sentence : kMeaning) text += sentence + ' ';
+    if (Goals goals = goals_of(report); !goals.table.empty())
+        text += fmt::format("\n\n## Goals\n\n{}\n\n", markdown_escaped(goals.meaning)) +
+                markdown_table(goals.table.front(), {goals.table.begin() + 1, goals.table.end()}, kGoalNumbers);
     for (const std::string& scenario : report.scenarios()) {
         const Figures table = figures(report, rows_of(report, scenario));
         text += fmt::format("\n\n## {}\n\n", markdown_escaped(scenario));
         if (const auto note = report.notes.find(scenario); note != report.notes.end())
             text += markdown_escaped(note->second) + "\n\n";
-        text += markdown_row(table.head);
-        text += '|';
-        for (std::size_t i = 0; i < table.head.size(); i++) text += i < 4 ? " --- |" : " ---: |";
-        text += '\n';
-        for (const Cells& cells : table.rows) text += markdown_row(cells);
+        text += markdown_table(table.head, table.rows, 4);
     }
     return text + markdown_profiles(report.profiles) + '\n';
 }

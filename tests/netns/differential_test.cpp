@@ -272,7 +272,7 @@ void compare_lives(Net& net, Scenario (*make)(std::uint64_t), std::uint64_t most
 }
 
 TEST_F(DifferentialTest, SameFramesSamePortsSameFdb) {
-    compare_lives(net(), make_scenario, is_emulated() ? 25 : 500, 60s);
+    compare_lives(net(), make_scenario, is_emulated() ? 25 : 500, is_emulated() ? 40s : 60s);
 }
 
 // Where a kernel has no such thing there is nothing to compare.
@@ -290,7 +290,7 @@ std::string missing(const lab::Namespace& where) {
 
 TEST_F(DifferentialTest, VlansSameFramesSamePortsSameFdb) {
     if (const std::string why = missing(make("probe")); !why.empty()) GTEST_SKIP() << why;
-    compare_lives(net(), make_vlan_scenario, 2000, 120s);
+    compare_lives(net(), make_vlan_scenario, 2000, 60s);
 }
 
 TEST_F(DifferentialTest, RoutedSameFramesSamePorts) {

@@ -194,7 +194,7 @@ TEST_P(LatencyTest, ChangesAreObeyedInTime) {
     trial.up();
     trial.introduce(trial.a(), kHostA);
     trial.introduce(trial.c(), kHostC);
-    const auto late = make_changes(trial, scaled(250));
+    const auto late = make_changes(trial, scaled(120));
     if (!is_emulated()) {
         EXPECT_LT(percentile(late, 0.99), kAllowedMs);
     }

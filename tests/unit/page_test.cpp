@@ -139,7 +139,7 @@ TEST(PageTest, IsWellFormed) {
     // hooks of frames, and of the CPU time.
     EXPECT_EQ(page.elements.at("svg"), 2 * 2 + 2 * 2 + 1);
     EXPECT_EQ(page.elements.at("figure"), page.elements.at("svg"));
-    EXPECT_EQ(page.elements.at("section"), 4);
+    EXPECT_EQ(page.elements.at("section"), 4 + 1);  // the goals
 }
 
 TEST(PageTest, NeedsNothingButItself) {
@@ -260,6 +260,26 @@ TEST(PageTest, MarkdownTablesHoldTogether) {
     const std::string markdown = markdown_page(made_up());
     for (const Row& row : made_up().rows)
         for (const auto& [side, samples] : row.samples) EXPECT_THAT(markdown, HasSubstr(figure(&samples, row.unit)));
+}
+
+// What was to be reached is said beside what was, and where it was not.
+TEST(PageTest, GoalsAreHeldAgainstTheKernel) {
+    Report report = made_up();
+    const auto line = [&](const std::string& page) {
+        const auto at = page.find("| mac-scale, macs-65536 |");
+        return at == std::string::npos ? "none" : page.substr(at, page.find('\n', at) - at);
+    };
+    EXPECT_EQ(line(markdown_page(report)),
+              "| mac-scale, macs-65536 | xdp | frames/s | 572 k | 1.42 M | 2.74 M | 2.48 (2.48..2.48) | 2.4 | 0.52 |");
+    for (Row& row : report.rows)
+        for (double& sample : row.samples["underpass"]) sample *= 0.9;
+    EXPECT_EQ(line(markdown_page(report)),
+              "| mac-scale, macs-65536 | xdp | frames/s | 572 k | 1.27 M | 2.74 M | 2.23 (2.23..2.23) | 2.4, missed | "
+              "0.47 |");
+    EXPECT_TRUE(parse(html_page(report)).cells.contains("2.4, missed"));
+    std::erase_if(report.rows, [](const Row& row) { return row.scenario == "mac-scale"; });
+    EXPECT_EQ(line(markdown_page(report)), "none");
+    EXPECT_THAT(markdown_page(report), Not(HasSubstr("Goals")));
 }
 
 // Of which generator, in the text, on the pages and in what is kept.
