@@ -54,7 +54,7 @@ private:
     Fd out_, err_;  // files in memory: a program that prints much never waits for us
 };
 
-constexpr milliseconds kPatience{20000};  // an emulated machine is some thirty times slower
+constexpr milliseconds kPatience{60000};  // an emulated machine is some thirty times slower
 
 // Runs it to its end. Throws std::system_error if it cannot be started; a program that is not there ends with 127.
 Finished run(const lab::Namespace& where, const std::vector<std::string>& command, milliseconds time = kPatience);
