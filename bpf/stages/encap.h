@@ -70,9 +70,9 @@ __noinline int way_into_tunnel(struct flow *flow)
 	} else if (way->longest > flow->mtu) {
 		reason = REASON_TOO_BIG;
 	}
-	if (reason == REASON_FORWARDED)
+	if (reason == REASON_FORWARDED && vtep)
 		flow->behind = behind;
-	else if (CTX_LAST_HOOK)
+	if (reason != REASON_FORWARDED && CTX_LAST_HOOK)
 		__sync_fetch_and_add(&flow->asked, way->segments);
 	return reason;
 }

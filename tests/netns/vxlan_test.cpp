@@ -330,7 +330,26 @@ TEST_P(VxlanVariedTest, StaticEntries) {
     });
     fmt::print("reached again after {} ms\n", taken.count());
     EXPECT_LE(taken, kGenerous);
-    // An entry that leads to the wrong machine is obeyed, too.
+    // An entry that leads to the wrong machine is obeyed, too: by a flow that goes fast as well, and not when it is
+    // next asked about.
+    const Child stream(net.container(1), {"ping", "-n", "-i", "0.02", "-c", "100000", VxlanNet::address(2)});
+    const auto answers = [&stream] {
+        const std::string out = stream.out();
+        std::size_t count = 0;
+        for (auto at = out.find("bytes from"); at != std::string::npos; at = out.find("bytes from", at + 1)) count++;
+        return count;
+    };
+    for (const milliseconds age : {milliseconds(600), milliseconds(800), milliseconds(1000), milliseconds(1200)}) {
+        std::this_thread::sleep_for(age);
+        const std::size_t before = answers();
+        tell(1, 2, 2);
+        std::this_thread::sleep_for(milliseconds(200));
+        const std::size_t soon = answers();
+        std::this_thread::sleep_for(milliseconds(200));
+        EXPECT_GT(before, 0U);
+        EXPECT_EQ(answers(), soon) << "of a flow of " << age.count() << " ms";
+        tell(1, 2, 3);
+    }
     tell(1, 2, 2);
     EXPECT_THAT(ping_words(net.container(1), "-c 3 -W 1 " + VxlanNet::address(2)), HasSubstr(" 0 received"));
 }

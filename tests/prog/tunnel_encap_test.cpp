@@ -507,11 +507,12 @@ TEST_F(Encap, WhatIsCutLater) {
         for (std::size_t i = begin; i < begin + size; i++) bytes.bytes.push_back(static_cast<std::uint8_t>(i * 7 / 3));
         return bytes;
     };
-    for (const auto& [outer6, inner6, segments] :
-         {std::tuple(false, false, 3U), std::tuple(true, false, 3U), std::tuple(false, true, 3U),
-          std::tuple(true, true, 3U), std::tuple(false, false, 66U)}) {
-        SCOPED_TRACE(fmt::format("outer {}, inner {}, {} segments", outer6 ? "IPv6" : "IPv4", inner6 ? "IPv6" : "IPv4",
-                                 segments));
+    for (const auto& [outer6, inner6, segments, outer_vid] :
+         {std::tuple(false, false, 3U, 0), std::tuple(true, false, 3U, 0), std::tuple(false, true, 3U, 0),
+          std::tuple(true, true, 3U, 0), std::tuple(false, false, 3U, int{kOuterVid}),
+          std::tuple(true, true, 3U, int{kOuterVid}), std::tuple(false, false, 66U, 0)}) {
+        SCOPED_TRACE(fmt::format("outer {}, inner {}, VLAN {}, {} segments", outer6 ? "IPv6" : "IPv4",
+                                 inner6 ? "IPv6" : "IPv4", outer_vid, segments));
         const auto packet_of = [&, is6 = inner6](std::uint16_t id, const TCP& tcp, const Bytes& payload) -> Frame {
             IPv4 ip4;
             ip4.id = id;
@@ -520,7 +521,7 @@ TEST_F(Encap, WhatIsCutLater) {
         const std::size_t all = (segments - 1) * std::size_t{kSegment} + kLast;
         const Frame whole = packet_of(7, {.sequence = 100, .flags = 0x19, .options = options}, part(0, all));
         const Inner flow = {.ipv6 = inner6, .protocol = IPPROTO_TCP};
-        EncapFacts facts = {.ipv6 = outer6};
+        EncapFacts facts = {.ipv6 = outer6, .outer_vid = static_cast<std::uint16_t>(outer_vid)};
         facts.longest = static_cast<std::uint32_t>(whole.size() - all + kSegment);
         write(facts, flow);
         out.discard();
@@ -536,7 +537,8 @@ TEST_F(Encap, WhatIsCutLater) {
                              .options = options};
             const Frame inner = packet_of(static_cast<std::uint16_t>(7 + i), tcp,
                                           part(i * std::size_t{kSegment}, last ? kLast : kSegment));
-            EXPECT_EQ(difference(packet(inner, facts, 0, received[i]), received[i]), "") << "segment " << i;
+            EXPECT_EQ(difference(packet(inner, facts, 0, received[i], outer_vid != 0), received[i]), "")
+                << "segment " << i;
         }
         EXPECT_EQ(text(loaded_->counted()), text(Counted{{{kInSlot, REASON_ENCAPSULATED}, {segments, whole.size()}}}));
         const auto entry = loaded_->programs().flows.lookup(key(flow));
