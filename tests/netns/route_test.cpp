@@ -307,6 +307,38 @@ TEST_P(RouteStreamTest, NeighbourThatMoves) {
     EXPECT_LE(latest, is_emulated() ? 500 : 50);
 }
 
+// A container that starts at the bridge tells of addresses and sysctls of its devices; who is there is not asked anew
+// for that, which takes 50 ms each time.
+TEST_P(RouteStreamTest, ContainersThatStart) {
+    Stream stream(*from_, client_mac_, bridge_mac_, interval());
+    const auto asked = [this] {
+        const auto status = ask("status");
+        std::uint64_t frames = 0;
+        for (const auto& bridge : status.at("bridges"))
+            for (const auto& port : bridge.at("ports"))
+                if (port.at("name") == "c" && port.at("slow").contains("flow-asked"))
+                    frames += port.at("slow").at("flow-asked").at("packets").get<std::uint64_t>();
+        return frames;
+    };
+    constexpr int kContainers = 5;
+    std::uint64_t frames = 0;
+    for (int i = 0; i < kContainers; i++) {
+        expect_fast();
+        const std::uint64_t before = asked();
+        shell(*router_, "ip link add new address fe:ff:ff:ff:ff:ff type veth peer name inside");
+        shell(*router_, "ip link set new master br0; ip link set inside netns " + other_->name());
+        shell(*other_, "ip link set inside name eth9 up");
+        shell(*router_, "ip link set new up");
+        EXPECT_GT(fast_in(milliseconds(500)), 10U);
+        frames += asked() - before;
+        shell(*router_, "ip link del new");
+    }
+    stream.stop();
+    const microseconds slow = interval() * frames / kContainers;
+    fmt::print("{} us of asking for each\n", slow.count());
+    EXPECT_LT(slow, milliseconds(25));
+}
+
 TEST_P(RouteStreamTest, KilledAndStartedAgain) {
     Stream stream(*from_, client_mac_, bridge_mac_, interval());
     expect_fast();

@@ -5,9 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/genetlink.h>
+#include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/if_vlan.h>
+#include <linux/netconf.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
@@ -32,6 +34,7 @@
 #include "netlink/decode_link.h"
 #include "netlink/decode_nft_rule.h"
 #include "netlink/decode_nftables.h"
+#include "netlink/decode_route.h"
 #include "netlink/decode_vlan.h"
 #include "netlink/netdev.h"
 #include "netlink/netfilter.h"
@@ -86,6 +89,9 @@ bool operator==(const RulesetChanged&, const RulesetChanged&) {
 }
 bool operator==(const RoutingChanged&, const RoutingChanged&) {
     return true;
+}
+bool operator==(const DeviceRoutingChanged& a, const DeviceRoutingChanged& b) {
+    return a.index == b.index && a.gone == b.gone;
 }
 bool operator==(const DriverChanged& a, const DriverChanged& b) {
     return a.index == b.index;
@@ -315,11 +321,48 @@ Message netdev_event(std::uint8_t command, std::uint32_t ifindex) {
 }
 
 TEST(DecodeRouting, WhatRoutingDependsOn) {
-    for (const std::uint16_t type : {RTM_NEWADDR, RTM_DELADDR, RTM_NEWRULE, RTM_DELRULE, RTM_NEWNETCONF}) {
+    // One that says no more than its type is taken to be about everything.
+    for (const std::uint16_t type :
+         {RTM_NEWADDR, RTM_DELADDR, RTM_NEWRULE, RTM_DELRULE, RTM_NEWNETCONF, RTM_DELNETCONF}) {
         const nlmsghdr message = {.nlmsg_len = sizeof(message), .nlmsg_type = type};
         const auto event = decode_event(&message);
         EXPECT_TRUE(event && std::holds_alternative<RoutingChanged>(*event)) << type;
     }
+    EXPECT_EQ(decode_address(Received(Message(RTM_NEWRULE, ifaddrmsg{})).get()), std::nullopt);
+    EXPECT_EQ(decode_netconf(Received(Message(RTM_NEWRULE, netconfmsg{})).get()), std::nullopt);
+}
+
+TEST(DecodeRouting, Addresses) {
+    const Event all = RoutingChanged{}, one = DeviceRoutingChanged{.index = Ifindex{7}};
+    const auto address = [](int family, rt_scope_t scope, std::uint32_t device, std::uint16_t type = RTM_NEWADDR) {
+        ifaddrmsg header{};
+        header.ifa_family = static_cast<std::uint8_t>(family);
+        header.ifa_scope = scope;
+        header.ifa_index = device;
+        return Message(type, header);
+    };
+    EXPECT_EQ(decoded(address(AF_INET6, RT_SCOPE_LINK, 7)), one);
+    EXPECT_EQ(decoded(address(AF_INET6, RT_SCOPE_LINK, 7, RTM_DELADDR)), one);
+    EXPECT_EQ(decoded(address(AF_INET6, RT_SCOPE_UNIVERSE, 7)), all);
+    EXPECT_EQ(decoded(address(AF_INET, RT_SCOPE_LINK, 7)), all) << "it is the host's, whatever its scope";
+    EXPECT_EQ(decoded(address(AF_INET6, RT_SCOPE_LINK, 0)), all);
+}
+
+TEST(DecodeRouting, Sysctls) {
+    const Event all = RoutingChanged{};
+    const auto netconf = [](std::int32_t device, std::uint16_t type = RTM_NEWNETCONF) {
+        Message message(type, netconfmsg{});
+        message.u32(NETCONFA_IFINDEX, static_cast<std::uint32_t>(device)).u32(NETCONFA_FORWARDING, 1);
+        return message;
+    };
+    EXPECT_EQ(decoded(netconf(7)), Event(DeviceRoutingChanged{.index = Ifindex{7}}));
+    EXPECT_EQ(decoded(netconf(7, RTM_DELNETCONF)), Event(DeviceRoutingChanged{.index = Ifindex{7}, .gone = true}));
+    EXPECT_EQ(decoded(netconf(NETCONFA_IFINDEX_ALL)), all);
+    EXPECT_EQ(decoded(netconf(NETCONFA_IFINDEX_DEFAULT)), all);
+    EXPECT_EQ(decoded(netconf(0)), all);
+    Message cut(RTM_NEWNETCONF, netconfmsg{});
+    cut.put(NETCONFA_IFINDEX, "12", 2);
+    EXPECT_EQ(decoded(cut), all);
 }
 
 TEST(DecodeLink, Device) {

@@ -220,6 +220,46 @@ TEST(Mirror, PortGone) {
     expect_clean(mirror.take_dirty());
 }
 
+// A device that joins, moves or leaves, told of by its own message, by its bridge's, or by both.
+TEST(Mirror, WhatRulesSawElsewhere) {
+    struct Row {
+        const char* what;
+        bool up;
+        std::optional<Ifindex> before, now;
+        bool routing;
+    };
+    const std::vector<Row> rows = {
+        {"a container that starts joins", false, std::nullopt, kBridge, false},
+        {"one that was up joins", true, std::nullopt, kBridge, true},
+        {"it moves", true, kBridge, kOtherBridge, true},
+        {"it moves while it is down", false, kBridge, kOtherBridge, true},
+        {"it leaves", true, kBridge, std::nullopt, true},
+        {"it leaves while it is down", false, kBridge, std::nullopt, true},
+        {"it stays", true, kBridge, kBridge, false},
+    };
+    for (const Row& row : rows) {
+        for (const bool by_link : {false, true}) {
+            SCOPED_TRACE(row.what);
+            Host host = plain_host();
+            host.links[kOtherBridge] = plain_bridge(kOtherBridge, "br1");
+            Link& link = host.links[kNic];
+            if (!row.up) link.flags &= ~unsigned{IFF_UP};
+            link.master = row.before;
+            Mirror mirror = mirror_of(host);
+            Link moved = link;
+            moved.master = row.now;
+            if (by_link)
+                mirror.apply(LinkChanged{moved});
+            else if (row.now)
+                mirror.apply(PortChanged{kNic, *row.now, link.flags, *link.port});
+            else
+                mirror.apply(PortGone{kNic});
+            EXPECT_EQ(mirror.take_dirty().routing, row.routing) << by_link;
+            EXPECT_EQ(mirror.host().links.at(kNic).master, row.now);
+        }
+    }
+}
+
 TEST(Mirror, FdbChanges) {
     Mirror mirror = mirror_of(host_with_fdb());
     mirror.apply(FdbChanged{key(1), {.port = kTap}});
@@ -361,6 +401,26 @@ TEST(Mirror, NeighboursOfUnderlays) {
     mirror.apply(LinkChanged{host.links.at(kUplink)});
     mirror.take_dirty();
     EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(2)})) << "another device with its number";
+}
+
+TEST(Mirror, WhatIsOfOneDevice) {
+    Host host = host_with_tunnel();
+    Mirror mirror = mirror_of(host);
+    const auto matters = [&mirror](Ifindex device, bool gone) {
+        return routes_otherwise(mirror, DeviceRoutingChanged{device, gone});
+    };
+    EXPECT_TRUE(matters(kUplink, false) && matters(kBridge, false));
+    EXPECT_TRUE(matters(kUplink, true)) << "its MTU is too small for IPv6";
+    EXPECT_FALSE(matters(Ifindex{99}, false)) << "its message follows";
+    EXPECT_FALSE(matters(kNic, false) || matters(kNic, true)) << "a port";
+    host.links[kUplink].flags &= ~unsigned{IFF_UP};
+    mirror = mirror_of(host);
+    EXPECT_FALSE(matters(kUplink, true)) << "it leaves";
+    EXPECT_TRUE(matters(kUplink, false)) << "it may come up again";
+    host.links[kUplink].flags |= IFF_UP;
+    host.links[kUplink].master = Ifindex{99};
+    mirror = mirror_of(host);
+    EXPECT_TRUE(matters(kUplink, false)) << "in a VRF";
 }
 
 TEST(Mirror, RoutesToVteps) {

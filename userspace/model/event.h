@@ -70,6 +70,12 @@ struct RulesetChanged {};
 // An address, a rule for routes, a sysctl of the IP stack or an IPsec policy changed.
 struct RoutingChanged {};
 
+// A link-local address or a sysctl of one device's IP stack: they are of what comes in by it, and of no more.
+struct DeviceRoutingChanged {
+    Ifindex index = Ifindex::none;
+    bool gone = false;  // the device has no IP stack any more
+};
+
 // RTM_NEWNEIGH, RTM_DELNEIGH of an IP family. The programs look neighbours and routes up themselves for what is routed,
 // but not for what goes into a tunnel: there the host need not be a router, and of none they are told nothing.
 struct NeighbourChanged {
@@ -96,7 +102,7 @@ struct DriverChanged {
 };
 
 using Event = std::variant<LinkChanged, LinkGone, PortChanged, PortGone, FdbChanged, FdbGone, VtepChanged, VtepGone,
-                           VlansChanged, TrafficControlChanged, RulesetChanged, RoutingChanged, NeighbourChanged,
-                           NeighbourGone, RouteChanged, NexthopChanged, DriverChanged>;
+                           VlansChanged, TrafficControlChanged, RulesetChanged, RoutingChanged, DeviceRoutingChanged,
+                           NeighbourChanged, NeighbourGone, RouteChanged, NexthopChanged, DriverChanged>;
 
 }  // namespace underpass

@@ -46,11 +46,11 @@ std::optional<Event> decode_event(const nlmsghdr* message) {
         case RTM_NEWCHAIN:
         case RTM_DELCHAIN: return decode_traffic_control(message);
         case RTM_NEWADDR:
-        case RTM_DELADDR:
-        case RTM_NEWRULE:
-        case RTM_DELRULE:
+        case RTM_DELADDR: return decode_address(message);
         case RTM_NEWNETCONF:
-        case RTM_DELNETCONF: return RoutingChanged{};
+        case RTM_DELNETCONF: return decode_netconf(message);
+        case RTM_NEWRULE:
+        case RTM_DELRULE: return RoutingChanged{};
         default: return std::nullopt;
     }
 }

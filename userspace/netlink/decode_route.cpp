@@ -2,7 +2,9 @@
 // The kernel's neigh_fill_info(), fib_dump_info(), rt6_fill_node() and nh_fill_node() read backwards.
 #include "netlink/decode_route.h"
 
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -67,6 +69,28 @@ std::optional<Event> decode_nexthop(const nlmsghdr* message) {
     if (message->nlmsg_type != RTM_NEWNEXTHOP && message->nlmsg_type != RTM_DELNEXTHOP) return std::nullopt;
     if (!payload_of<nhmsg>(message)) return std::nullopt;
     return NexthopChanged{};
+}
+
+std::optional<Event> decode_address(const nlmsghdr* message) {
+    if (message->nlmsg_type != RTM_NEWADDR && message->nlmsg_type != RTM_DELADDR) return std::nullopt;
+    const auto payload = payload_of<ifaddrmsg>(message);
+    if (!payload || payload->header.ifa_family != AF_INET6 || payload->header.ifa_scope != RT_SCOPE_LINK ||
+        payload->header.ifa_index == 0)
+        return RoutingChanged{};
+    return DeviceRoutingChanged{.index = Ifindex{payload->header.ifa_index}};
+}
+
+std::optional<Event> decode_netconf(const nlmsghdr* message) {
+    if (message->nlmsg_type != RTM_NEWNETCONF && message->nlmsg_type != RTM_DELNETCONF) return std::nullopt;
+    const auto payload = payload_of<netconfmsg>(message);
+    std::optional<std::uint32_t> device;
+    const bool ok = payload && for_each_attribute(payload->attributes, [&](const Attribute& attribute) {
+                        if (attribute.type == NETCONFA_IFINDEX) device = attribute.u32();
+                        return true;
+                    });
+    // "All" and "default" are negative.
+    if (!ok || !device || static_cast<std::int32_t>(*device) <= 0) return RoutingChanged{};
+    return DeviceRoutingChanged{.index = Ifindex{*device}, .gone = message->nlmsg_type == RTM_DELNETCONF};
 }
 
 }  // namespace underpass

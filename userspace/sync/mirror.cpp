@@ -74,6 +74,11 @@ bool differs_as_underlay(const Link& before, const Link& now) {
     return before.mac != now.mac || before.mtu != now.mtu || ((before.flags ^ now.flags) & IFF_UP) != 0;
 }
 
+// Rules go by what a device is in, too. One that was in nothing and down has carried nothing.
+bool carried_elsewhere(const Link& before, std::optional<Ifindex> master) {
+    return before.master != master && (before.master || (before.flags & IFF_UP) != 0);
+}
+
 // A VLAN device on a port takes frames from it, or no longer does: one that seems to be gone may be elsewhere.
 void mark_taken(const Host& host, const Link& link, Dirty& dirty) {
     const auto lower = below(link);
@@ -139,8 +144,8 @@ void Mirror::take(const LinkChanged& event) {
     const bool fresh = known.index == Ifindex::none;
     const bool placed = fresh || known.master != link.master;
     const bool on_another = known.lower != link.lower || known.lower_netnsid != link.lower_netnsid;
-    // Rules go by names and by what a device is in.
-    if (!fresh && (placed || known.name != link.name)) dirty_.routing = true;
+    // Rules go by names.
+    if (!fresh && (carried_elsewhere(known, link.master) || known.name != link.name)) dirty_.routing = true;
     // Packets in a tunnel are as the kernel was seen to make them.
     if (!fresh && (known.vxlan != link.vxlan || (differs_as_underlay(known, link) && may_carry(host_, link))))
         dirty_.routing = true;
@@ -194,6 +199,7 @@ void Mirror::take(const PortChanged& event) {
     link.port = event.port;
     if (link == found->second) return;
     const bool moved = link.master != found->second.master;
+    if (carried_elsewhere(found->second, link.master)) dirty_.routing = true;
     // The device's own message, which comes with this one, then brings nothing new.
     if (moved || link.flags != found->second.flags) dirty_.probe.insert(event.index);
     if (moved) {
@@ -209,6 +215,7 @@ void Mirror::take(const PortChanged& event) {
 void Mirror::take(const PortGone& event) {
     const auto found = host_.links.find(event.index);
     if (found == host_.links.end() || !found->second.master) return;
+    dirty_.routing = true;
     found->second.master.reset();
     found->second.port.reset();
     forget_vlans(host_, event.index);
@@ -254,6 +261,14 @@ void Mirror::take(const RulesetChanged&) {
 
 void Mirror::take(const RoutingChanged&) {
     dirty_.routing = true;
+}
+
+// Each container that starts tells of some, and no flow goes by them: of a device that is only about to be told of, of
+// a port, whose frames are its bridge's, or of one that leaves and was down.
+void Mirror::take(const DeviceRoutingChanged& event) {
+    const auto link = host_.links.find(event.index);
+    if (link == host_.links.end() || is_port(host_, event.index)) return;
+    if (!event.gone || (link->second.flags & IFF_UP) != 0) dirty_.routing = true;
 }
 
 // What goes into a tunnel has the neighbour's address that the kernel was seen to write. All that there are were told

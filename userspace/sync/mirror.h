@@ -60,6 +60,7 @@ private:
     void take(const TrafficControlChanged& event);
     void take(const RulesetChanged& event);
     void take(const RoutingChanged& event);
+    void take(const DeviceRoutingChanged& event);
     void take(const DriverChanged& event);
 
     void take(const NeighbourChanged& event);
