@@ -16,6 +16,8 @@ struct Goal {
     double to_kernel;
 };
 
+constexpr double kNotSlower = 1;  // beyond the noise: it is missed where every run is slower
+
 // On XDP they are of a CPU that does nothing but forward. (Where it makes the frames, too, even the limit may be less.)
 constexpr Goal kGoals[] = {
     {"l2", "frames-60", "xdp", 2.4},
@@ -27,11 +29,21 @@ constexpr Goal kGoals[] = {
     {"vxlan-encap", "summed", "xdp", 3.0},
     {"nat", "frames-60", "tc", 1.2},
     {"nat-filter", "frames-60", "tc", 1.35},
+    {"container-to-uplink", "route-tcp-bulk", "tc", kNotSlower},
+    {"container-to-uplink", "route-tcp-rr", "tc", kNotSlower},
+    {"container-to-uplink", "nat-tcp-bulk", "tc", kNotSlower},
+    {"container-to-uplink", "nat-tcp-rr", "tc", kNotSlower},
+    {"container-to-uplink", "nat-filter-tcp-bulk", "tc", kNotSlower},
+    {"container-to-uplink", "nat-filter-tcp-rr", "tc", kNotSlower},
     {"container-to-container", "vxlan-udp-small", "tc", 1.3},
     {"container-to-container", "vxlan-tcp-bulk", "tc", 1.05},
-    {"container-to-container", "vxlan-tcp-bulk-8", "tc", 1.0},
+    {"container-to-container", "vxlan-tcp-bulk-8", "tc", kNotSlower},
     {"container-to-container", "vxlan-tcp-rr", "tc", 1.1},
 };
+
+bool is_missed(const Goal& goal, const std::vector<double>& runs) {
+    return (goal.to_kernel == kNotSlower ? *std::ranges::max_element(runs) : median(runs)) < goal.to_kernel;
+}
 
 std::string median_of(const Row& row, const std::string& side) {
     const auto* samples = row.of(side);
@@ -56,7 +68,7 @@ std::vector<std::vector<std::string>> goals_table(const Report& report) {
         table.push_back({fmt::format("{}, {}", goal.scenario, goal.case_name), goal.hook, row->unit,
                          median_of(*row, "kernel"), median_of(*row, "underpass"), median_of(*row, "limit"),
                          figure(&runs, ""),
-                         fmt::format("{}{}", goal.to_kernel, median(runs) < goal.to_kernel ? ", missed" : ""),
+                         fmt::format("{}{}", goal.to_kernel, is_missed(goal, runs) ? ", missed" : ""),
                          ratio_text(*row, "underpass", "limit")});
     }
     return table;

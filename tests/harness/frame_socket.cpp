@@ -115,7 +115,7 @@ void FrameSocket::send_uncut(Frame frame, std::uint16_t segment_bytes) const {
     const std::size_t addresses = ETH_HLEN + (ipv6 ? offsetof(ipv6hdr, saddr) : offsetof(iphdr, saddr));
     // Of the pseudo header: what is to be added to by who finishes it.
     std::uint32_t sum = IPPROTO_TCP + static_cast<std::uint32_t>(frame.size() - transport);
-    for (std::size_t i = addresses; i < transport; i += 2) sum += frame.at(i) << 8U | frame.at(i + 1);
+    for (std::size_t i = addresses; i < transport; i += 2) sum += unsigned{frame.at(i)} << 8U | frame.at(i + 1);
     while (sum >> 16U != 0) sum = (sum & 0xffffU) + (sum >> 16U);
     frame.at(transport + offsetof(tcphdr, check)) = static_cast<std::uint8_t>(sum >> 8U);
     frame.at(transport + offsetof(tcphdr, check) + 1) = static_cast<std::uint8_t>(sum);

@@ -142,7 +142,7 @@ TEST_P(VxlanVariedTest, InnerFramesTooBig) {
     const std::string fits = fmt::format("mtu={}", big.underlay_mtu - outer_headers());
     const auto say = [&] {
         std::string said;
-        for (const std::size_t container : {1, 2})
+        for (const std::size_t container : {1UL, 2UL})
             shell_in(net.container(container), "ip route flush cache; ip -6 route flush cache");
         const lab::Namespace& from = net.container(1);
         for (const std::string& to : {VxlanNet::address(2), VxlanNet::address6(2)}) {
@@ -232,7 +232,7 @@ TEST_P(VxlanMoveTest, AnAddressMovesByAFrame) {
     EXPECT_GT(kernel.there, kernel.sent / 4);
     // By the kernel alone, too, one may be lost in one run and none in the next, and some be late; where everything is
     // emulated the processor may be away for fifty of them, one a millisecond, at each move.
-    EXPECT_LE(now.lost, kernel.lost + (is_emulated() ? 50 * kMoves : 2));
+    EXPECT_LE(now.lost, kernel.lost + static_cast<std::size_t>(is_emulated() ? 50 * kMoves : 2));
     EXPECT_LE(now.wrong, kernel.wrong + 20);
     EXPECT_GT(now.there, now.sent / 4);
     net.expect_some(1, "c1", REASON_ENCAPSULATED);

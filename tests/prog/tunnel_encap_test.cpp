@@ -604,7 +604,7 @@ protected:
         loaded_->set_router(kInSlot, in_mac_);
         loaded_->set_router(kOutSlot, out_mac_);
         device record = vxlan_record(
-            number(vx_), ((kVxlan | DEVICE_ENCAP | DEVICE_ROUTED) & ~(DEVICE_LEARNS | DEVICE_VTEP_LEARNS)), 0);
+            number(vx_), ((kVxlan | DEVICE_ENCAP | DEVICE_ROUTED) & ~unsigned{DEVICE_LEARNS | DEVICE_VTEP_LEARNS}), 0);
         std::copy(vx_mac_.bytes.begin(), vx_mac_.bytes.end(), record.mac);
         set_vxlan(record, {});
     }

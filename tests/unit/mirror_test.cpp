@@ -376,7 +376,7 @@ TEST(Mirror, NeighboursOfUnderlays) {
     EXPECT_FALSE(routes_otherwise(mirror, NeighbourGone{gateway})) << "asked for again and again, in vain";
     EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(1)}));
 
-    for (const std::uint32_t address : {1, 2})
+    for (const std::uint32_t address : {1U, 2U})
         EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{local, mac(address)}));
     EXPECT_FALSE(routes_otherwise(mirror, NeighbourGone{local})) << "no tunnel goes by it";
 
@@ -392,7 +392,7 @@ TEST(Mirror, NeighboursOfUnderlays) {
     Host host = host_with_tunnel();
     host.links.erase(kVxlan);
     mirror = mirror_of(host);
-    for (const std::uint32_t address : {1, 2})
+    for (const std::uint32_t address : {1U, 2U})
         EXPECT_FALSE(routes_otherwise(mirror, NeighbourChanged{gateway, mac(address)})) << "no tunnel";
     mirror.apply(LinkChanged{host_with_tunnel().links.at(kVxlan)});
     mirror.take_dirty();
