@@ -294,6 +294,10 @@ TEST(PageTest, TheGeneratorIsTold) {
     const std::string text = "pktgen (vxlan-decap, flow-scale: live frames)";
     EXPECT_EQ(generators_text(report), text);
     EXPECT_EQ(generators_text({}), "");
+    Report talks;
+    talks.facts.generator = "sockperf";
+    talks.add("nat", "tcp-rr", "tc", "transactions", "1/s", "kernel", 5, "sockperf");
+    EXPECT_EQ(generators_text(talks), "sockperf");
     EXPECT_THAT(no_drop_text(report), HasSubstr("at most 0.1 % is lost, within 1 %"));
     EXPECT_EQ(no_drop_text({}), "");
     EXPECT_THAT(parse(html_page(report)).words, Contains(text));
