@@ -307,6 +307,29 @@ TEST(PageTest, TheGeneratorIsTold) {
     EXPECT_EQ(back.facts.most_loss, 0.001);
 }
 
+// Every chart is a table for who hears it, at which the keyboard does not stop; every other one can be scrolled by it.
+TEST(PageTest, ChartsAreTables) {
+    const std::string page = html_page(made_up());
+    const auto count = [&](const std::string& part) {
+        int times = 0;
+        for (auto at = page.find(part); at != std::string::npos; at = page.find(part, at + 1)) times++;
+        return times;
+    };
+    EXPECT_GT(count("<figure>"), 5);
+    EXPECT_EQ(count("<figure>"), count("</svg>\n<div class=\"heard\"><table>"));
+    EXPECT_EQ(count("<table>"), count("<div class=\"heard\"><table>") + count("tabindex=\"0\""));
+}
+
+// The axis of sizes says what they are of, and keys of sides that are missing leave no gap.
+TEST(PageTest, CurvesAreLabelled) {
+    std::vector<Row> curve;
+    for (const Row& row : made_up().rows)
+        if (row.scenario == "mac-scale" && row.hook == "xdp" && row.metric == "CPU per frame") curve.push_back(row);
+    const std::string drawn = scale_chart(curve, "t");
+    EXPECT_THAT(drawn, HasSubstr(">macs, logarithmic</text>"));
+    EXPECT_THAT(drawn, HasSubstr("<text x=\"52.0\" y=\"246.0\" text-anchor=\"start\" class=\"key underpass\">"));
+}
+
 TEST(PageTest, OneSideHasNothingBesideIt) {
     const std::string text = table(made_up());
     EXPECT_THAT(text, HasSubstr("devices: frames-60\n"));
