@@ -49,6 +49,7 @@ void add_small_frames(const Talk& talk, const Ends& ends, const RunOptions& opti
 
 std::vector<std::string> names_of(const std::vector<Talk>& talks) {
     std::vector<std::string> names;
+    names.reserve(talks.size());
     for (const Talk& talk : talks) names.push_back(talk.name);
     return names;
 }

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "harness/process.h"
 #include "harness/test_net.h"
@@ -36,7 +37,7 @@ protected:
         EXPECT_TRUE(finished.ok()) << finished.text();
         if (!finished.ok()) return {};
         std::ifstream stream(file);
-        const Json kept = Json::parse(stream);
+        Json kept = Json::parse(stream);
         std::remove(file.c_str());
         return kept;
     }
