@@ -74,12 +74,14 @@ const Row* same_row(const Report& report, const Row& wanted) {
     return nullptr;
 }
 
-// What was kept before there were two generators is of live frames.
-bool by_pktgen(const Row& row) {
-    return row.generator == "pktgen";
+// Those that make what others make by default: of live frames and iperf3 it is the same, told or not.
+bool is_another(const Row& row) {
+    return row.generator == "pktgen" || row.generator == "sockperf";
 }
-const char* generator_text(const Row& row) {
-    return by_pktgen(row) ? "pktgen" : "live frames";
+// Beside a row of another generator.
+std::string generator_text(const Row& row, const Row& beside) {
+    if (is_another(row)) return row.generator;
+    return beside.generator == "sockperf" ? "the bench's own sockets" : "live frames";
 }
 
 struct Pair {
@@ -135,9 +137,9 @@ Against compare(const Report& before, const Report& now) {
             leave_out("not measured before");
             continue;
         }
-        if (by_pktgen(*old) != by_pktgen(row)) {
-            leave_out(fmt::format("the frames are of different generators: {} now, {} before", generator_text(row),
-                                  generator_text(*old)));
+        if (is_another(*old) != is_another(row)) {
+            leave_out(fmt::format("the frames are of different generators: {} now, {} before",
+                                  generator_text(row, *old), generator_text(*old, row)));
             continue;
         }
         Pair pair = {&row, logarithms(ratios(*old, "underpass", "kernel")),

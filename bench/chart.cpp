@@ -152,8 +152,11 @@ std::string scale_chart(const std::vector<Row>& rows, const std::string& title) 
     }
     for (const Row& row : rows)
         body += text_at(x(row), kBottom + 18, fmt::format("{:.0f}", size_of(row).value()), "middle", "axis");
-    for (std::size_t number = 0; number < all_sides().size(); number++) {
-        const std::string& side = all_sides()[number];
+    const std::string& name = rows.front().case_name;
+    body += text_at((kLeft + kRight) / 2, kBottom + 35, name.substr(0, name.rfind('-')) + ", logarithmic", "middle",
+                    "axis");
+    int keys = 0;
+    for (const std::string& side : all_sides()) {
         std::string points;
         for (const Row& row : rows) {
             const auto samples = samples_of(row, side);
@@ -164,10 +167,10 @@ std::string scale_chart(const std::vector<Row>& rows, const std::string& title) 
         }
         if (!points.empty()) body += fmt::format("<polyline points=\"{}\" class=\"curve {}\"/>\n", points, side);
         if (!points.empty())
-            body += text_at(kLeft + 112 * static_cast<double>(number), kBottom + 38, "— " + short_name(side), "start",
+            body += text_at(kLeft + 112 * static_cast<double>(keys++), kBottom + 56, "— " + short_name(side), "start",
                             ("key " + side).c_str());
     }
-    return svg(kBottom + 46, title, body);
+    return svg(kBottom + 64, title, body);
 }
 
 }  // namespace underpass::bench

@@ -2,11 +2,13 @@
 #include "bench/command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -15,6 +17,7 @@
 #include "bench/facts.h"
 #include "bench/kept.h"
 #include "bench/page.h"
+#include "bench/process.h"
 #include "bench/profiler.h"
 #include "bench/scenarios.h"
 #include "lab/interrupt.h"
@@ -63,6 +66,9 @@ void require_cases(const std::vector<Scenario>& scenarios, const std::vector<std
 
 // The rest of a choice that has some frames does as without.
 void require_frames(const std::vector<Scenario>& scenarios, const RunOptions& options) {
+    if (options.no_drop_rate && !makes_frames(options.generator))
+        throw std::invalid_argument(
+            fmt::format("--ndr is about frames between wires, and {} makes none", name(options.generator)));
     if (std::ranges::any_of(scenarios, &Scenario::has_frames)) return;
     const char* option = options.no_drop_rate                         ? "--ndr"
                          : options.generator == GeneratorKind::pktgen ? "--generator pktgen"
@@ -72,6 +78,50 @@ void require_frames(const std::vector<Scenario>& scenarios, const RunOptions& op
                                                 option, scenarios.front().name));
 }
 
+std::vector<std::string> cases_by(GeneratorKind generator, const Scenario& scenario) {
+    if (makes_frames(generator)) return scenario.cases;
+    std::vector<Talk> talks;
+    std::ranges::copy_if(scenario.talks, std::back_inserter(talks),
+                         [&](const Talk& talk) { return makes(generator, talk); });
+    return names_of(talks);
+}
+
+// Of a generator that makes some cases only: those that it makes, where none is named.
+std::vector<std::string> cases_of(const std::vector<Scenario>& scenarios, const Request& request) {
+    const GeneratorKind generator = request.options.generator;
+    const std::vector<std::string>& named = request.options.cases;
+    if (makes_frames(generator)) return named;
+    std::vector<std::string> made, makers;
+    for (const Scenario& each : all_scenarios())
+        if (!cases_by(generator, each).empty()) makers.push_back(each.name);
+    for (const Scenario& each : scenarios) {
+        const auto cases = cases_by(generator, each);
+        if (cases.empty() && (!request.scenarios.empty() || request.devices))
+            throw std::invalid_argument(fmt::format("{} makes no case of {}; it makes some of: {}", name(generator),
+                                                    each.name, fmt::join(makers, ", ")));
+        for (const std::string& one : cases)
+            if (std::ranges::count(made, one) == 0) made.push_back(one);
+    }
+    for (const std::string& one : named)
+        if (std::ranges::count(made, one) == 0)
+            throw std::invalid_argument(fmt::format("{} does not make the case '{}'; it makes there: {}",
+                                                    name(generator), one, fmt::join(made, ", ")));
+    return named.empty() ? made : named;
+}
+
+// Known before minutes are spent on others.
+void require_programs(const std::vector<Scenario>& scenarios, const RunOptions& options) {
+    for (const Scenario& each : scenarios)
+        for (const Talk& talk : each.talks) {
+            const char* program = program_of(options.generator, talk);
+            const bool wanted = options.cases.empty() || std::ranges::count(options.cases, talk.name) > 0;
+            if (wanted && program != nullptr && !is_installed(program))
+                throw std::runtime_error(
+                    fmt::format("there is no {0}, by which {1} of {2} is measured: install the package {0}", program,
+                                talk.name, each.name));
+        }
+}
+
 // pktgen stays from the first run to the last.
 std::unique_ptr<pktgen::Module> require_generator(GeneratorKind generator) try {
     return generator == GeneratorKind::pktgen ? std::make_unique<pktgen::Module>() : nullptr;
@@ -79,20 +129,22 @@ std::unique_ptr<pktgen::Module> require_generator(GeneratorKind generator) try {
     throw std::runtime_error(fmt::format("{}; `--generator frames` does without", error.what()));
 }
 
-// Throws where the request cannot be done, before anything is.
-std::vector<Scenario> require_possible(const Request& request) {
+// Throws where the request cannot be done, before anything is. What the request leaves open is settled in it.
+std::vector<Scenario> require_possible(Request& request) {
     std::vector<Scenario> scenarios =
         request.devices ? std::vector{devices_scenario(*request.devices)}
                         : scenarios_named(request.scenarios, request.profile ? profiled_scenarios() : all_scenarios());
+    std::vector<std::string>& cases = request.options.cases;
     require_frames(scenarios, request.options);
-    require_cases(scenarios, request.options.cases);
+    require_cases(scenarios, cases);
+    cases = cases_of(scenarios, request);
     if (geteuid() != 0) throw std::runtime_error("measuring needs root: sudo underpass bench ...");
-    if (!request.options.cases.empty())
+    if (!cases.empty())
         std::erase_if(scenarios, [&](const Scenario& each) {
-            return std::ranges::none_of(each.cases, [&](const std::string& name) {
-                return std::ranges::count(request.options.cases, name) > 0;
-            });
+            return std::ranges::none_of(each.cases,
+                                        [&](const std::string& name) { return std::ranges::count(cases, name) > 0; });
         });
+    require_programs(scenarios, request.options);
     return scenarios;
 }
 
@@ -140,7 +192,7 @@ void require_no_slower(const Report& before, const Report& now, const std::strin
 
 }  // namespace
 
-void perform(const Request& request) {
+void perform(Request request) {
     Report report;
     std::vector<Scenario> scenarios;
     std::optional<Report> before;

@@ -24,7 +24,7 @@ struct Request {
 
 // Prints a table. Whatever ends it early, what was measured is written to the files before that is thrown on:
 // lab::Interrupted, std::runtime_error, also where something is slower than in `against`; std::invalid_argument for a
-// scenario or a case that there is not.
-void perform(const Request& request);
+// scenario or a case that there is not, or that the generator does not make.
+void perform(Request request);
 
 }  // namespace underpass::bench

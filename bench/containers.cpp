@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "bench/talk_figures.h"
 #include "bench/vxlan.h"
 
 namespace underpass::bench {
@@ -12,20 +11,11 @@ namespace {
 
 constexpr const char* kScenario = "container-to-container";
 
-struct Talk {
-    const char* name;
-    void (*add)(const Ends& ends, const RunOptions& options, const Add& add);
-};
-
 const std::vector<Talk>& talks() {
-    static const std::vector<Talk> all = {
-        {"tcp-bulk", [](const Ends& ends, const RunOptions& options, const Add& add) { add_bulk(ends, options, add); }},
-        {"tcp-rr", [](const Ends& ends, const RunOptions& options,
-                      const Add& add) { add_request_response(Protocol::tcp, ends, options, add); }},
-        {"udp-rr", [](const Ends& ends, const RunOptions& options,
-                      const Add& add) { add_request_response(Protocol::udp, ends, options, add); }},
-        {"udp-small",
-         [](const Ends& ends, const RunOptions& options, const Add& add) { add_small_frames(ends, options, add); }}};
+    static const std::vector<Talk> all = {{"tcp-bulk", TalkKind::bulk},
+                                          {"tcp-rr", TalkKind::tcp_transactions},
+                                          {"udp-rr", TalkKind::udp_transactions},
+                                          {"udp-small", TalkKind::small_frames}};
     return all;
 }
 
@@ -37,21 +27,24 @@ void run_on_one_bridge(Runner& runner, const RunOptions& options) {
                        {topology.end(Ports::containers, Side::right).there.fd(), usable_cpus() - 1},
                        Topology::address(Side::right)};
     for (const Talk& talk : talks()) {
-        const Measure one = [&](const std::string&, const Add& add) { talk.add(ends, options, add); };
-        if (wanted(talk)) runner.run({{topology, Ports::containers, talk.name, kSides, one}}, Hook::tc);
+        const Measure one = [&](const std::string&, const Add& add) { add_talk(talk, ends, options, add); };
+        if (wanted(talk))
+            runner.run({{.topology = topology,
+                         .ports = Ports::containers,
+                         .case_name = talk.name,
+                         .sides = kSides,
+                         .measure = one,
+                         .generator = generator_of_talks(options)}},
+                       Hook::tc);
     }
 }
 
 }  // namespace
 
-const std::vector<std::string>& container_to_container_cases() {
-    static const std::vector<std::string> names = [] {
-        std::vector<std::string> all;
-        for (const Talk& talk : talks()) all.emplace_back(talk.name);
-        for (const std::string& name : vxlan_talk_cases()) all.push_back(name);
-        return all;
-    }();
-    return names;
+std::vector<Talk> container_to_container_talks() {
+    std::vector<Talk> all = talks();
+    for (const Talk& talk : vxlan_talks()) all.push_back(talk);
+    return all;
 }
 
 void run_container_to_container(const RunOptions& options, Report& report) {

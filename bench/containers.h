@@ -7,15 +7,15 @@
 //   vxlan-...        the same behind two hosts that a VXLAN tunnel joins; -8: eight at once
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "bench/report.h"
 #include "bench/runner.h"
+#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
-const std::vector<std::string>& container_to_container_cases();
+std::vector<Talk> container_to_container_talks();
 
 void run_container_to_container(const RunOptions& options, Report& report);
 

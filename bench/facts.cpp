@@ -64,9 +64,10 @@ Facts::Named mitigations() {
 
 Facts::Named versions(const std::string& version) {
     Facts::Named all = {{"underpass", version}, {"libbpf", libbpf_version_string()}};
-    if (is_installed("iperf3")) {
-        const std::string told = run_program({"iperf3", "--version"}).output;
-        all.emplace_back("iperf3", told.substr(0, told.find('\n')));
+    for (const char* program : {"iperf3", "sockperf"}) {
+        if (!is_installed(program)) continue;
+        const std::string told = run_program({program, "--version"}).output;
+        all.emplace_back(program, told.substr(0, told.find('\n')));
     }
     return all;
 }

@@ -8,6 +8,7 @@
 // Everything here belongs to a network namespace: make and use it in a thread that is there (see place.h).
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -42,11 +43,16 @@ struct GeneratorOptions {
     std::uint32_t batch = 64;  // frames between two flushes; a veth's ring has 256 places
 };
 
-// By which means: live frames, or the kernel's packet generator.
-enum class GeneratorKind { frames, pktgen };
+// Who makes the traffic: live frames or the kernel's packet generator, and what stacks say to each other as a part of
+// it; or a program that talks between stacks, and nothing else.
+enum class GeneratorKind { frames, pktgen, iperf3, sockperf };
+inline constexpr std::array kGeneratorNames = {"frames", "pktgen", "iperf3", "sockperf"};
 
 inline const char* name(GeneratorKind kind) {
-    return kind == GeneratorKind::frames ? "frames" : "pktgen";
+    return kGeneratorNames.at(static_cast<std::size_t>(kind));
+}
+inline bool makes_frames(GeneratorKind kind) {
+    return kind == GeneratorKind::frames || kind == GeneratorKind::pktgen;
 }
 
 struct Load {

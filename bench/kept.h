@@ -8,8 +8,8 @@
 //    profiles: [{scenario, case, hook, stages: [{stage, what, ns, share, samples: [...]}],
 //                sum, whole, traffic, empty: {ns, samples: [...]}}]
 // kernel, underpass, limit: medians; null where the side was not measured. Where there is something to say: limit_tag,
-// device, generator (of the frames: frames, pktgen), and {baseline, to_baseline: {side: ratio}}. `complete` false: it
-// was interrupted, or failed.
+// device, generator (frames, pktgen, iperf3, sockperf), and {baseline, to_baseline: {side: ratio}}. `complete` false:
+// it was interrupted, or failed.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -18,5 +18,8 @@ std::string exact(double value);
 // figures; the columns before name the row.
 std::string html_table(const std::string& caption, const std::vector<std::string>& head,
                        const std::vector<std::vector<std::string>>& rows, std::size_t numbers);
+// The same for those who hear what others see in a chart; the keyboard does not stop there.
+std::string heard_table(const std::string& caption, const std::vector<std::string>& head,
+                        const std::vector<std::vector<std::string>>& rows, std::size_t numbers);
 
 }  // namespace underpass::bench

@@ -36,13 +36,13 @@ dt { color: var(--soft); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere
 nav { margin: .8rem 0; } nav a { margin-right: .8rem; white-space: nowrap; } a { color: var(--underpass); }
 .warning { border: 2px solid var(--limit); padding: .5rem .8rem; font-weight: 600; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2.2rem; }
-figure { margin: .6rem 0; min-width: 0; max-width: 36rem; } figcaption { color: var(--soft); font-size: .9rem; }
+figure { margin: .6rem 0; min-width: 0; max-width: 32rem; } figcaption { color: var(--soft); font-size: .9rem; }
 svg { display: block; width: 100%; height: auto; margin-top: .4rem; overflow: visible; }
-svg text { font: 13px system-ui, sans-serif; fill: var(--text); } svg .axis { font-size: 12px; fill: var(--soft); }
-svg .strong { font-weight: 600; } svg .grid { stroke: var(--grid); } svg .bar { fill: var(--bar); }
+svg text { font: 13px system-ui, sans-serif; fill: var(--text); } svg .axis { fill: var(--soft); }
+svg .strong { font-weight: 600; } svg .grid { stroke: var(--grid); } svg .bar { fill: var(--bar); stroke: var(--underpass); }
 svg .over { paint-order: stroke; stroke: var(--back); stroke-width: 4px; stroke-linejoin: round; }
-svg .mark { stroke-width: 2.5; } svg .dot { fill-opacity: .6; } svg .dot.run { fill: var(--run); fill-opacity: .75; }
-svg .curve { fill: none; stroke-width: 2; } svg .key { font-size: 12px; font-weight: 600; }
+svg .mark { stroke-width: 2.5; } svg .dot { fill-opacity: .8; } svg .dot.run { fill: var(--run); fill-opacity: .75; }
+svg .curve { fill: none; stroke-width: 2; } svg .key { font-weight: 600; }
 svg .dot.kernel, svg .key.kernel { fill: var(--kernel); } svg .mark.kernel, svg .curve.kernel { stroke: var(--kernel); }
 svg .dot.underpass, svg .key.underpass { fill: var(--underpass); }
 svg .mark.underpass, svg .curve.underpass { stroke: var(--underpass); }
@@ -52,7 +52,11 @@ svg .curve.kernel { stroke-dasharray: 6 3; } svg .curve.limit { stroke-dasharray
 svg .dot.device { fill: var(--kernel); } svg .mark.device { stroke: var(--kernel); }
 svg .dot.limit_tag, svg .key.limit_tag { fill: var(--tag); }
 svg .mark.limit_tag, svg .curve.limit_tag { stroke: var(--tag); }
-.wide { overflow-x: auto; margin: .5rem 0; } table { border-collapse: collapse; font-size: .87rem; }
+.wide { overflow-x: auto; margin: .5rem 0; background: linear-gradient(to right, var(--back) 50%, transparent) local,
+  linear-gradient(to left, var(--back) 50%, transparent) 100% 0 local, linear-gradient(to right, var(--edge), transparent),
+  linear-gradient(to left, var(--edge), transparent) 100% 0;
+  background-size: 2rem 100%, 2rem 100%, .7rem 100%, .7rem 100%; background-repeat: no-repeat; }
+table { border-collapse: collapse; font-size: .87rem; }
 caption { text-align: left; color: var(--soft); padding-bottom: .2rem; }
 th, td { padding: .18rem .6rem .18rem 0; text-align: left; border-bottom: 1px solid var(--grid); font-weight: 400;
   white-space: nowrap; } thead th { color: var(--soft); border-bottom-color: var(--edge); }
@@ -153,8 +157,7 @@ std::string ratios_part(const std::string& scenario, const std::vector<Row>& row
         fmt::format("How many times the kernel’s throughput{}. Bar: Underpass; dots: its single runs, the first "
                     "at the top; orange mark: the limit; grey line: 1.",
                     no_kernel ? " (the limit’s, where the kernel’s side is missing)" : ""),
-        "<div class=\"heard\">" + html_table(title, {"case", "hook", "ratio to", "Underpass", "limit"}, cells, 3) +
-            "</div>\n");
+        heard_table(title, {"case", "hook", "ratio to", "Underpass", "limit"}, cells, 3));
 }
 
 std::string runs_part(const std::string& scenario, const std::vector<Row>& rows) {
@@ -162,7 +165,7 @@ std::string runs_part(const std::string& scenario, const std::vector<Row>& rows)
     const Figures table = every_run(rows);
     return chart(run_chart(rows, title),
                  "Every run: a dot each, the first at the top of its line; upright: the median.",
-                 "<div class=\"heard\">" + html_table(title, table.head, table.rows, 5) + "</div>\n");
+                 heard_table(title, table.head, table.rows, 5));
 }
 
 std::string scale_parts(const std::string& scenario, const std::vector<Row>& rows) {
@@ -182,8 +185,8 @@ std::string scale_parts(const std::string& scenario, const std::vector<Row>& row
         }
         Cells head = {"case"};
         for (const std::string& side : all_sides()) head.push_back(side);
-        text += chart(scale_chart(curve, title), title,
-                      "<div class=\"heard\">" + html_table(title, head, cells, 1) + "</div>\n");
+        text += chart(scale_chart(curve, title), title + ". Line: medians; dots: single runs.",
+                      heard_table(title, head, cells, 1));
     }
     return text;
 }

@@ -29,7 +29,7 @@ std::vector<std::vector<std::string>> cells_of(const Profile& profile) {
 }  // namespace
 
 std::string profile_chart(const Profile& profile, const std::string& title) {
-    constexpr double kLane = 20, kLeft = 74, kBar = 13, kText = 96;
+    constexpr double kLane = 20, kLeft = 74, kBar = 13, kText = 106;
     double most = 1;
     for (const Profile::Stage& stage : profile.stages)
         for (const double ns : stage.ns)
@@ -66,8 +66,10 @@ std::string html_profiles(const std::vector<Profile>& profiles) {
         fmt::format("<section>\n<h2>Profile</h2>\n<p>{}</p>\n<div class=\"charts\">\n", escaped(kProfileMeaning));
     for (const Profile& profile : profiles) {
         const std::string title = title_of(profile);
-        text += fmt::format("<figure><figcaption>{}</figcaption>\n{}</figure>\n", escaped(title),
-                            profile_chart(profile, title));
+        text += fmt::format(
+            "<figure><figcaption>{}. Bar: median; line: lowest to highest run."
+            "</figcaption>\n{}</figure>\n",
+            escaped(title), profile_chart(profile, title));
     }
     text += "</div>\n";
     for (const Profile& profile : profiles) text += html_table(title_of(profile), kHead, cells_of(profile), 2);

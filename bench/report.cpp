@@ -184,7 +184,7 @@ std::map<std::string, std::vector<double>> Report::to_baseline(const Row& row) c
 }
 
 std::string generators_text(const Report& report) {
-    const auto words = [](const std::string& generator) { return generator == "pktgen" ? "pktgen" : "live frames"; };
+    const auto words = [](const std::string& generator) { return generator == "frames" ? "live frames" : generator; };
     std::string text, others;
     for (const Row& row : report.rows) {
         if (row.generator.empty()) continue;
@@ -195,7 +195,7 @@ std::string generators_text(const Report& report) {
     }
     if (others.empty()) return text;
     others.resize(others.size() - 2);
-    const char* other = words(report.facts.generator == "pktgen" ? "frames" : "pktgen");
+    const std::string other = words(report.facts.generator == "pktgen" ? "frames" : "pktgen");
     return text.empty() ? other : fmt::format("{} ({}: {})", text, others, other);
 }
 

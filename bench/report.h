@@ -26,7 +26,8 @@ const std::vector<std::string>& all_sides();
 struct Row {
     std::string scenario, case_name, hook, metric, unit;
     std::map<std::string, std::vector<double>> samples;  // by side; number n of each is of the same run
-    // Of the frames: "frames", "pktgen"; empty: none made them, or they were kept before there were two.
+    // Who made the traffic (generator.h); empty: the stacks, as they do without being told, or it was kept before there
+    // was a choice.
     std::string generator = {};
 
     // Null if that side was not measured.
@@ -87,7 +88,7 @@ std::string figure(const std::vector<double>* samples, const std::string& unit);
 // "2.34", the median of the ratios within each run; "-" if one of them was not measured.
 std::string ratio_text(const Row& row, const std::string& above, const std::string& below);
 
-// "pktgen (vxlan-decap: live frames)": what made the frames, of all scenarios that have some; empty: there are none.
+// "pktgen (vxlan-decap: live frames)": what made the traffic, where that is told; empty: nowhere.
 std::string generators_text(const Report& report);
 
 // How the no-drop rates were found; empty: there are none.

@@ -7,7 +7,6 @@
 
 #include "bench/daemon.h"
 #include "bench/routed_traffic.h"
-#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
@@ -23,25 +22,19 @@ constexpr const char* kStatefulFilter =
     "ct state established,related accept; ct state invalid drop; iifname ubench-br oifname $uplink accept; }; }";
 
 // Between a client behind the bridge and a server behind the uplink.
-struct Talk {
-    const char* name;
-    void (*add)(const Ends& ends, const RunOptions& options, const Add& add);
+struct RoutedTalk {
+    Talk talk;
     double fast_share;
 };
 
-const std::vector<Talk>& talks() {
+const std::vector<RoutedTalk>& talks() {
     // The first frames, and by XDP those of a moment of each second, go by the kernel: much of a short run.
     constexpr double kLeast = 0.8;
-    static const std::vector<Talk> all = {
-        {"tcp-bulk", [](const Ends& ends, const RunOptions& options, const Add& add) { add_bulk(ends, options, add); },
-         kLeast},
-        {"tcp-rr",
-         [](const Ends& ends, const RunOptions& options, const Add& add) {
-             add_request_response(Protocol::tcp, ends, options, add);
-         },
-         kLeast},
-        // The kernel sees every tracked connection begin and end, and there is little between.
-        {"tcp-crr", add_connections, 0}};
+    static const std::vector<RoutedTalk> all = {{{"tcp-bulk", TalkKind::bulk}, kLeast},
+                                                {{"tcp-rr", TalkKind::tcp_transactions}, kLeast},
+                                                // The kernel sees every tracked connection begin and end, and there
+                                                // is little between.
+                                                {{"tcp-crr", TalkKind::connections}, 0}};
     return all;
 }
 
@@ -73,13 +66,13 @@ void add_fast_share(const Topology& topology, const Add& add) {
     add("went fast", "%", 100.0 * static_cast<double>(counted.fast) / static_cast<double>(counted.all()));
 }
 
-Job job_of(const Topology& topology, Ports ports, const std::string& name, const Talk& talk,
+Job job_of(const Topology& topology, Ports ports, const std::string& name, const RoutedTalk& each,
            const RunOptions& options) {
     const Ends ends = {{topology.end(ports, Side::left).there.fd(), 0},
                        {topology.end(ports, Side::right).there.fd(), usable_cpus() - 1},
                        Topology::routed_address(Side::right)};
-    const Measure one = [&topology, &talk, &options, ends](const std::string& side, const Add& add) {
-        talk.add(ends, options, add);
+    const Measure one = [&topology, &each, &options, ends](const std::string& side, const Add& add) {
+        add_talk(each.talk, ends, options, add);
         if (side == "underpass") add_fast_share(topology, add);
     };
     return {.topology = topology,
@@ -87,18 +80,19 @@ Job job_of(const Topology& topology, Ports ports, const std::string& name, const
             .case_name = name,
             .sides = kSides,
             .measure = one,
-            .fast_share = talk.fast_share};
+            .fast_share = each.fast_share,
+            .generator = generator_of_talks(options)};
 }
 
 // Over wires by XDP, between containers with their offloads by TC. `prefix`: of the cases' names.
 void run_talks(Runner& runner, const RouteCase& each, Hook hook, const std::string& prefix, const RunOptions& options) {
-    const auto wanted = [&](const Talk& talk) { return runner.wants(prefix + talk.name); };
+    const auto wanted = [&](const RoutedTalk& talk) { return runner.wants(prefix + talk.talk.name); };
     if (!runner.wants(hook) || std::ranges::none_of(talks(), wanted)) return;
     const Ports ports = hook == Hook::xdp ? Ports::wires : Ports::containers;
     const Topology topology(fmt::format("ubench-{}-tcp", each.name),
                             Routing{.rules = each.rules, .ports = ports, .stacks = true});
-    for (const Talk& talk : talks())
-        if (wanted(talk)) runner.run({job_of(topology, ports, prefix + talk.name, talk, options)}, hook);
+    for (const RoutedTalk& talk : talks())
+        if (wanted(talk)) runner.run({job_of(topology, ports, prefix + talk.talk.name, talk, options)}, hook);
 }
 
 void run(const RouteCase& each, const RunOptions& options, Report& report) {
@@ -125,23 +119,23 @@ const std::vector<RouteCase>& routes() {
     return all;
 }
 
-const std::vector<std::string>& route_cases() {
-    static const std::vector<std::string> names = [] {
-        std::vector<std::string> all = {kFrames};
-        for (const Talk& talk : talks()) all.emplace_back(talk.name);
-        return all;
-    }();
-    return names;
+std::vector<Talk> route_talks() {
+    std::vector<Talk> all;
+    for (const RoutedTalk& each : talks()) all.push_back(each.talk);
+    return all;
 }
 
-const std::vector<std::string>& container_to_uplink_cases() {
-    static const std::vector<std::string> names = [] {
-        std::vector<std::string> all;
-        for (const RouteCase& each : routes())
-            for (const Talk& talk : talks()) all.push_back(prefix_of(each) + talk.name);
-        return all;
-    }();
-    return names;
+std::vector<std::string> route_cases() {
+    std::vector<std::string> all = {kFrames};
+    for (const std::string& name : names_of(route_talks())) all.push_back(name);
+    return all;
+}
+
+std::vector<Talk> container_to_uplink_talks() {
+    std::vector<Talk> all;
+    for (const RouteCase& each : routes())
+        for (const Talk& talk : route_talks()) all.push_back({prefix_of(each) + talk.name, talk.kind});
+    return all;
 }
 
 void run_route(const RunOptions& options, Report& report) {

@@ -16,6 +16,7 @@
 
 #include "bench/report.h"
 #include "bench/runner.h"
+#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
@@ -28,8 +29,9 @@ struct RouteCase {
 const std::vector<RouteCase>& routes();
 inline constexpr std::uint16_t kRouteConnections = 1024;
 
-const std::vector<std::string>& route_cases();
-const std::vector<std::string>& container_to_uplink_cases();
+std::vector<std::string> route_cases();
+std::vector<Talk> route_talks();  // of them those between stacks
+std::vector<Talk> container_to_uplink_talks();
 
 void run_route(const RunOptions& options, Report& report);
 void run_nat(const RunOptions& options, Report& report);

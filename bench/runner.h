@@ -28,7 +28,7 @@ struct RunOptions {
     std::string progress;       // stands before the progress: which scenario of how many
 };
 
-// Says which generator a job's frames are of, in its report.
+// Says which generator a job's traffic is of, in its report.
 inline std::string generator_of(const RunOptions& options) {
     return name(options.generator);
 }
@@ -46,7 +46,7 @@ struct Job {
     Measure measure;
     std::uint32_t flows = 0;         // that Underpass has room for; 0: as many as without being told
     double fast_share = kFastShare;  // of the frames, at least; below the default the measurement itself tells it
-    std::string generator = {};      // of the frames; empty: the stacks send them
+    std::string generator = {};      // empty: the stacks send as they do without being told
 };
 
 class Runner {

@@ -8,6 +8,7 @@
 
 #include "bench/report.h"
 #include "bench/runner.h"
+#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
@@ -16,7 +17,9 @@ struct Scenario {
     std::vector<std::string> cases;
     // Adds to the report whatever it has, also when it throws.
     std::function<void(const RunOptions& options, Report& report)> run;
-    bool has_frames = true;  // of a generator
+    std::vector<Talk> talks = {};  // of the cases those between stacks
+
+    bool has_frames() const { return cases.size() > talks.size(); }
 };
 
 // In the order in which they run.

@@ -34,7 +34,6 @@ namespace {
 constexpr std::uint16_t kPort = 5201;
 constexpr milliseconds kPatience(200);  // of every blocking call, so that a thread hears when it should end
 constexpr std::size_t kBatch = 64;
-constexpr std::size_t kSmallPayload = 64 - 14 - 20 - 8;
 
 void set_option(const Fd& socket, int level, int option, int value) {
     if (::setsockopt(socket.get(), level, option, &value, sizeof(value)) != 0)
@@ -185,9 +184,9 @@ bool connect_and_ask(const std::string& address) {
     }
 }
 
+// Returns the seconds that it took.
 template <class Transaction>  // returns whether it was answered
-void repeat_for(milliseconds time, const Transaction& transaction, std::vector<std::uint32_t>& latencies,
-                RequestResponse& result) {
+double repeat_for(milliseconds time, const Transaction& transaction, std::vector<std::uint32_t>& latencies) {
     const auto start = steady_clock::now();
     auto before = start;
     const auto end = start + time;
@@ -195,13 +194,10 @@ void repeat_for(milliseconds time, const Transaction& transaction, std::vector<s
         lab::throw_if_interrupted();
         const bool answered = transaction();
         const auto now = steady_clock::now();
-        if (answered)
-            latencies.push_back(static_cast<std::uint32_t>((now - before) / std::chrono::nanoseconds(1)));
-        else
-            result.lost++;
+        if (answered) latencies.push_back(static_cast<std::uint32_t>((now - before) / std::chrono::nanoseconds(1)));
         before = now;
     }
-    result.seconds = std::chrono::duration<double>(before - start).count();
+    return std::chrono::duration<double>(before - start).count();
 }
 
 double percentile_us(std::vector<std::uint32_t>& nanoseconds, double share) {
@@ -215,24 +211,21 @@ double percentile_us(std::vector<std::uint32_t>& nanoseconds, double share) {
 template <class Transaction>  // is called with the thread's number
 RequestResponse repeat_at_once(milliseconds time, std::uint32_t count, const Transaction& transaction) {
     std::vector<std::vector<std::uint32_t>> latencies(count);
-    std::vector<RequestResponse> results(count);
+    RequestResponse result;
     const auto one = [&](std::uint32_t number) {
         latencies[number].reserve((1 << 20) / count);
-        repeat_for(
-            time, [&] { return transaction(number); }, latencies[number], results[number]);
+        return repeat_for(
+            time, [&] { return transaction(number); }, latencies[number]);
     };
-    std::vector<std::future<void>> others;
+    std::vector<std::future<double>> others;
     const CpuTime cpu;
     for (std::uint32_t number = 1; number < count; number++)
         others.push_back(std::async(std::launch::async, one, number));
-    one(0);
+    result.seconds = one(0);
     for (auto& other : others) other.get();
-    RequestResponse result = results.front();
     result.busy_seconds = cpu.busy_seconds();
-    for (std::uint32_t number = 1; number < count; number++) {
-        result.lost += results[number].lost;
+    for (std::uint32_t number = 1; number < count; number++)
         latencies.front().insert(latencies.front().end(), latencies[number].begin(), latencies[number].end());
-    }
     result.transactions = latencies.front().size();
     result.p50_us = percentile_us(latencies.front(), 0.50);
     result.p99_us = percentile_us(latencies.front(), 0.99);
@@ -261,7 +254,7 @@ void count_frames(const Fd& socket, const std::atomic<bool>& stop, std::atomic<s
 }
 
 // One batch of each socket after another.
-std::uint64_t send_frames_for(const std::vector<Fd>& sockets, milliseconds time) {
+void send_frames_for(const std::vector<Fd>& sockets, milliseconds time) {
     std::array<char, kSmallPayload> payload = {};
     iovec part = {payload.data(), payload.size()};
     std::array<mmsghdr, kBatch> messages = {};
@@ -269,17 +262,13 @@ std::uint64_t send_frames_for(const std::vector<Fd>& sockets, milliseconds time)
         message.msg_hdr.msg_iov = &part;
         message.msg_hdr.msg_iovlen = 1;
     }
-    std::uint64_t sent = 0;
     std::size_t next = 0;
     for (const auto end = steady_clock::now() + time; steady_clock::now() < end;) {
         lab::throw_if_interrupted();
         const int count = ::sendmmsg(sockets[next++ % sockets.size()].get(), messages.data(), kBatch, 0);
-        if (count > 0)
-            sent += static_cast<std::uint64_t>(count);
-        else if (!is_retry() && errno != ENOBUFS && errno != ECONNREFUSED)
+        if (count < 0 && !is_retry() && errno != ENOBUFS && errno != ECONNREFUSED)
             throw_errno(errno, "send small frames");
     }
-    return sent;
 }
 
 std::vector<Fd> connect_all(std::uint32_t count, Protocol protocol, const std::string& address) {
@@ -308,7 +297,6 @@ Bulk measure_bulk(const Ends& ends, milliseconds time, std::uint32_t streams) {
     const auto& received = answer["end"]["sum_received"];
     result.seconds = received["seconds"].get<double>();
     result.bytes = received["bytes"].get<std::uint64_t>();
-    result.retransmits = answer["end"]["sum_sent"].value("retransmits", 0ULL);
     return result;
 }
 
@@ -350,7 +338,7 @@ SmallFrames measure_small_frames(const Ends& ends, milliseconds warm_up, millise
         const std::uint64_t before = received;
         const CpuTime cpu;
         const auto start = steady_clock::now();
-        result.sent = send_frames_for(from, time);
+        send_frames_for(from, time);
         result.seconds = std::chrono::duration<double>(steady_clock::now() - start).count();
         result.busy_seconds = cpu.busy_seconds();
         result.received = received - before;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -23,7 +24,6 @@ struct Ends {
 struct Bulk {
     double seconds = 0;
     std::uint64_t bytes = 0;  // that the receiver got
-    std::uint64_t retransmits = 0;
     double busy_seconds = 0;  // of all CPUs
 };
 // TCP streams by iperf3. Throws std::runtime_error with iperf3's own words.
@@ -31,8 +31,7 @@ Bulk measure_bulk(const Ends& ends, std::chrono::milliseconds time, std::uint32_
 
 struct RequestResponse {
     double seconds = 0;
-    std::uint64_t transactions = 0;
-    std::uint64_t lost = 0;  // UDP: no answer within 200 ms
+    std::uint64_t transactions = 0;  // that were answered, UDP within 200 ms
     double p50_us = 0;
     double p99_us = 0;
     double busy_seconds = 0;
@@ -45,9 +44,9 @@ RequestResponse measure_request_response(Protocol protocol, const Ends& ends, st
 RequestResponse measure_connections(const Ends& ends, std::chrono::milliseconds warm_up,
                                     std::chrono::milliseconds time);
 
+inline constexpr std::size_t kSmallPayload = 64 - 14 - 20 - 8;  // bytes, of UDP
 struct SmallFrames {
     double seconds = 0;
-    std::uint64_t sent = 0;
     std::uint64_t received = 0;
     double busy_seconds = 0;
 };

@@ -8,7 +8,6 @@
 #include <stdexcept>
 
 #include "bench/daemon.h"
-#include "bench/talk_figures.h"
 #include "bench/tunnel_traffic.h"
 
 namespace underpass::bench {
@@ -30,28 +29,22 @@ const std::vector<Case>& cases() {
 }
 
 // Between containers behind the tunnel's ends.
-struct Talk {
-    const char* name;
-    std::uint32_t flows;
-    void (*add)(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows);
+struct TunnelledTalk {
+    Talk talk;
     double tunnelled;  // share of the frames, at least
     bool summed = true;
 };
 
-void add_tcp_transactions(const Ends& ends, const RunOptions& options, const Add& add, std::uint32_t flows) {
-    add_request_response(Protocol::tcp, ends, options, add, flows);
-}
-
-const std::vector<Talk>& talks() {
+const std::vector<TunnelledTalk>& talks() {
     // What is to be segmented yet, TC leaves to the VXLAN device; into a tunnel without checksums it goes in one step.
-    static const std::vector<Talk> all = {{"vxlan-udp-small", 1, add_small_frames, kTunnelled},
-                                          {"vxlan-udp-small-8", 8, add_small_frames, kTunnelled},
-                                          {"vxlan-tcp-bulk", 1, add_bulk, 0},
-                                          {"vxlan-tcp-bulk-8", 8, add_bulk, 0},
-                                          {"vxlan-unsummed-tcp-bulk", 1, add_bulk, 0, false},
-                                          {"vxlan-unsummed-tcp-bulk-8", 8, add_bulk, 0, false},
-                                          {"vxlan-tcp-rr", 1, add_tcp_transactions, kTunnelled},
-                                          {"vxlan-tcp-rr-8", 8, add_tcp_transactions, kTunnelled}};
+    static const std::vector<TunnelledTalk> all = {{{"vxlan-udp-small", TalkKind::small_frames}, kTunnelled},
+                                                   {{"vxlan-udp-small-8", TalkKind::small_frames, 8}, kTunnelled},
+                                                   {{"vxlan-tcp-bulk", TalkKind::bulk}, 0},
+                                                   {{"vxlan-tcp-bulk-8", TalkKind::bulk, 8}, 0},
+                                                   {{"vxlan-unsummed-tcp-bulk", TalkKind::bulk}, 0, false},
+                                                   {{"vxlan-unsummed-tcp-bulk-8", TalkKind::bulk, 8}, 0, false},
+                                                   {{"vxlan-tcp-rr", TalkKind::tcp_transactions}, kTunnelled},
+                                                   {{"vxlan-tcp-rr-8", TalkKind::tcp_transactions, 8}, kTunnelled}};
     return all;
 }
 
@@ -99,24 +92,27 @@ void run_frames(Runner& runner, Side from, const Case& each, const RunOptions& o
 }
 
 void run_talks(Runner& runner, const RunOptions& options, bool summed) {
-    const auto wanted = [&](const Talk& talk) { return talk.summed == summed && runner.wants(talk.name); };
+    const auto wanted = [&](const TunnelledTalk& each) {
+        return each.summed == summed && runner.wants(each.talk.name);
+    };
     if (!runner.wants(Hook::tc) || std::ranges::none_of(talks(), wanted)) return;
     const Topology topology("ubench-vxlan", Tunnel{.stacks = true, .summed = summed});
     const Ends ends = {{topology.end(Ports::containers, Side::left).there.fd(), 0},
                        {topology.end(Ports::containers, Side::right).there.fd(), usable_cpus() - 1},
                        Topology::address(Side::right)};
-    for (const Talk& talk : talks()) {
-        if (!wanted(talk)) continue;
+    for (const TunnelledTalk& each : talks()) {
+        if (!wanted(each)) continue;
         const Measure one = [&](const std::string& side, const Add& add) {
-            talk.add(ends, options, add, talk.flows);
-            if (side == "underpass") require_tunnelled(topology, Ports::containers, talk.tunnelled, add);
+            add_talk(each.talk, ends, options, add);
+            if (side == "underpass") require_tunnelled(topology, Ports::containers, each.tunnelled, add);
         };
         runner.run({{.topology = topology,
                      .ports = Ports::containers,
-                     .case_name = talk.name,
+                     .case_name = each.talk.name,
                      .sides = kSides,
                      .measure = one,
-                     .fast_share = 0}},
+                     .fast_share = 0,
+                     .generator = generator_of_talks(options)}},
                    Hook::tc);
     }
 }
@@ -145,13 +141,10 @@ const std::vector<std::string>& vxlan_cases() {
     return names;
 }
 
-const std::vector<std::string>& vxlan_talk_cases() {
-    static const std::vector<std::string> names = [] {
-        std::vector<std::string> all;
-        for (const Talk& talk : talks()) all.emplace_back(talk.name);
-        return all;
-    }();
-    return names;
+std::vector<Talk> vxlan_talks() {
+    std::vector<Talk> all;
+    for (const TunnelledTalk& each : talks()) all.push_back(each.talk);
+    return all;
 }
 
 void run_vxlan_decap(const RunOptions& options, Report& report) {

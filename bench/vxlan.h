@@ -11,6 +11,7 @@
 
 #include "bench/report.h"
 #include "bench/runner.h"
+#include "bench/talk_figures.h"
 
 namespace underpass::bench {
 
@@ -20,7 +21,7 @@ void run_vxlan_decap(const RunOptions& options, Report& report);
 void run_vxlan_encap(const RunOptions& options, Report& report);
 
 // Between containers, for a scenario that has others of these, too.
-const std::vector<std::string>& vxlan_talk_cases();
+std::vector<Talk> vxlan_talks();
 void run_vxlan_talks(Runner& runner, const RunOptions& options);
 
 }  // namespace underpass::bench

@@ -123,7 +123,7 @@ _underpass() {
         return
         ;;
     bench,--generator)
-        mapfile -t COMPREPLY < <(compgen -W "frames pktgen" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "frames pktgen iperf3 sockperf" -- "$current")
         return
         ;;
     bench,--from | bench,--to)

@@ -138,6 +138,16 @@ TEST_F(BadWordsTest, WrongWords) {
     expect_refused_words(host, {"bench", "l2", "--profile", "--against", "a"}, kWrongUse, {"--against", bench});
     expect_refused_words(host, {"bench", "--show", "a", "--ndr"}, kWrongUse, {"--ndr", "--show", bench});
     expect_refused_words(host, {"bench", "container-to-uplink", "--ndr"}, kWrongUse, {"--ndr", "stacks", bench});
+    const std::string sockperf = "sockperf", iperf3 = "iperf3";
+    expect_refused_words(host, {"bench", "l2", "--generator", iperf3}, kWrongUse,
+                         {"iperf3 makes no case of l2", "container-to-container", bench});
+    expect_refused_words(host, {"bench", "container-to-container", "l2", "--generator", sockperf}, kWrongUse,
+                         {"sockperf makes no case of l2", bench});
+    expect_refused_words(host, {"bench", "nat", "--case", "tcp-crr", "--generator", sockperf}, kWrongUse,
+                         {"sockperf does not make the case 'tcp-crr'", "tcp-rr", bench});
+    expect_refused_words(host, {"bench", "--case", "frames-60", "--generator", iperf3}, kWrongUse,
+                         {"'frames-60'", "tcp-bulk", bench});
+    expect_refused_words(host, {"bench", "--generator", iperf3, "--ndr"}, kWrongUse, {"--ndr", iperf3, bench});
     expect_refused_words(host, {}, kWrongUse, {"check, up, down, status, flows, run, lab, bench or pktgen", "--help"});
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
     expect_refused_words(host, {"--frob"}, kWrongUse, {"--frob", "underpass --help"});
@@ -176,6 +186,10 @@ TEST_F(BadWordsTest, NothingToMeasureBy) {
     expect_refused_words(host, {"bench", "--show", "/nowhere/it.json"}, kFailed, {"/nowhere/it.json", "No such file"});
     expect_refused_words(host, {"bench", "--from", "a", "--to", "nobody"}, kFailed, {"no device nobody", "ip link"});
     expect_refused_words(host, {"bench", "--from", "a", "--to", "b"}, kFailed, {"a is down", "ip link set a up"});
+    for (const std::string program : {"iperf3", "sockperf"})
+        expect_refused(
+            host, with_program({"env", "PATH=/nowhere"}, {"bench", "container-to-container", "--generator", program}),
+            kFailed, {"there is no " + program, "install the package " + program});
     // Nor is there a module.
     const Command without = {"unshare", "-m", "sh", "-c",
                              R"(if [ -d /lib/modules ]; then mount -t tmpfs none /lib/modules; fi; exec "$0" "$@")"};

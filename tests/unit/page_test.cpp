@@ -303,6 +303,10 @@ TEST(PageTest, TheGeneratorIsTold) {
     const std::string text = "pktgen (vxlan-decap, flow-scale: live frames)";
     EXPECT_EQ(generators_text(report), text);
     EXPECT_EQ(generators_text({}), "");
+    Report talks;
+    talks.facts.generator = "sockperf";
+    talks.add("nat", "tcp-rr", "tc", "transactions", "1/s", "kernel", 5, "sockperf");
+    EXPECT_EQ(generators_text(talks), "sockperf");
     EXPECT_THAT(no_drop_text(report), HasSubstr("at most 0.1 % is lost, within 1 %"));
     EXPECT_EQ(no_drop_text({}), "");
     EXPECT_THAT(parse(html_page(report)).words, Contains(text));
@@ -310,6 +314,29 @@ TEST(PageTest, TheGeneratorIsTold) {
     const Report back = from_json(to_json(report));
     EXPECT_EQ(generators_text(back), text);
     EXPECT_EQ(back.facts.most_loss, 0.001);
+}
+
+// Every chart is a table for who hears it, at which the keyboard does not stop; every other one can be scrolled by it.
+TEST(PageTest, ChartsAreTables) {
+    const std::string page = html_page(made_up());
+    const auto count = [&](const std::string& part) {
+        int times = 0;
+        for (auto at = page.find(part); at != std::string::npos; at = page.find(part, at + 1)) times++;
+        return times;
+    };
+    EXPECT_GT(count("<figure>"), 5);
+    EXPECT_EQ(count("<figure>"), count("</svg>\n<div class=\"heard\"><table>"));
+    EXPECT_EQ(count("<table>"), count("<div class=\"heard\"><table>") + count("tabindex=\"0\""));
+}
+
+// The axis of sizes says what they are of, and keys of sides that are missing leave no gap.
+TEST(PageTest, CurvesAreLabelled) {
+    std::vector<Row> curve;
+    for (const Row& row : made_up().rows)
+        if (row.scenario == "mac-scale" && row.hook == "xdp" && row.metric == "CPU per frame") curve.push_back(row);
+    const std::string drawn = scale_chart(curve, "t");
+    EXPECT_THAT(drawn, HasSubstr(">macs, logarithmic</text>"));
+    EXPECT_THAT(drawn, HasSubstr("<text x=\"52.0\" y=\"246.0\" text-anchor=\"start\" class=\"key underpass\">"));
 }
 
 TEST(PageTest, OneSideHasNothingBesideIt) {

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "bench/command.h"
 #include "bench/scenarios.h"
@@ -81,6 +83,7 @@ std::string footer() {
            "  underpass bench l2 nat --profile            what each stage of the programs takes, in ns\n"
            "  underpass bench --show today.json --markdown today.md\n"
            "  underpass bench l2 --generator pktgen --ndr\n"
+           "  underpass bench container-to-container --generator sockperf\n"
            "  underpass bench --from eth0 --to eth1 --sides 'ssh dut side' --ndr\n"
            "\n"
            "--ndr: the no-drop rate, RFC 2544's throughput. Where something is lost at full speed, the middle between "
@@ -141,8 +144,11 @@ void add_bench(CLI::App& app) {
         ->type_name("FILE");
     command->add_option("--show", request.show, "Measure nothing: show what `--json` has kept in FILE")
         ->type_name("FILE");
-    command->add_option("--generator", options->generator, "Frames between wires by live frames, or by pktgen")
-        ->check(CLI::IsMember({"frames", "pktgen"}))
+    command
+        ->add_option("--generator", options->generator,
+                     "Frames between wires by live frames, or by pktgen; or only what iperf3 or sockperf says between "
+                     "two stacks")
+        ->check(CLI::IsMember(std::vector<std::string>(bench::kGeneratorNames.begin(), bench::kGeneratorNames.end())))
         ->capture_default_str();
     command->add_flag("--ndr", request.options.no_drop_rate,
                       fmt::format("Search the no-drop rate, too; {} runs unless told", kSearchRepeat));
@@ -183,7 +189,8 @@ void add_bench(CLI::App& app) {
         if (run.quick && repeat->count() == 0) run.repeat = kQuickRepeat;
         run.time = std::chrono::milliseconds(static_cast<long>(options->seconds * 1000));
         run.most_loss = options->loss / 100;
-        if (options->generator == "pktgen") run.generator = bench::GeneratorKind::pktgen;
+        const auto generator = std::ranges::find(bench::kGeneratorNames, options->generator);
+        run.generator = static_cast<bench::GeneratorKind>(generator - bench::kGeneratorNames.begin());
         if (!chosen.from.empty()) {
             if (!options->words.destination_mac.empty()) {
                 chosen.destination_mac = MacAddr::parse(options->words.destination_mac);
