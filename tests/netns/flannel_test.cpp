@@ -122,7 +122,7 @@ protected:
             said += ping_words(from, "-c 20 " + address) + ping_words(from, "-c 5 -M do -s 1422 " + address);
             said += ping_words(from, "-c 5 -s 9000 " + address);
             said += ping_words(from, "-c 1 -t 1 " + address) + ping_words(from, "-c 1 -t 2 " + address);
-            for (const std::size_t size : {1, 18, 1422, 1423, 9000})
+            for (const std::size_t size : {1UL, 18UL, 1422UL, 1423UL, 9000UL})
                 said += exchange_datagrams(from, to, address, size);
             said += hold_connections(from, to, address);
         }

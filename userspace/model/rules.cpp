@@ -663,6 +663,7 @@ std::vector<std::vector<BridgePlan*>> xdp_groups(Plan& plan, const std::vector<B
     std::map<std::size_t, std::vector<BridgePlan*>> groups;
     for (auto& [index, of_device] : plan) groups[group.at(index)].push_back(&of_device);
     std::vector<std::vector<BridgePlan*>> result;
+    result.reserve(groups.size());
     for (auto& [place, members] : groups) result.push_back(std::move(members));
     return result;
 }
