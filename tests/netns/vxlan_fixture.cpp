@@ -51,7 +51,7 @@ std::string container_name(std::size_t container) {
     return container == VxlanNet::kNeighbour ? "d1" : fmt::format("c{}", container);
 }
 MacAddr mac_of(std::uint16_t kind, std::size_t number) {
-    return mac(static_cast<std::uint16_t>(kind << 8 | number));
+    return mac(static_cast<std::uint16_t>(std::size_t{kind} << 8 | number));
 }
 std::string vtep_of(bool v6, std::size_t machine) {
     return fmt::format("{}{}", v6 ? "fd02::" : "192.0.2.", machine);

@@ -313,7 +313,7 @@ Frame with_tag(Frame packet, std::uint16_t vid, std::uint16_t protocol) {
     const std::array<std::uint8_t, 4> tag = {
         static_cast<std::uint8_t>(protocol >> 8), static_cast<std::uint8_t>(protocol),
         static_cast<std::uint8_t>(0xa0 | vid >> 8), static_cast<std::uint8_t>(vid)};
-    packet.insert(packet.begin() + 2 * ETH_ADDR_LEN, tag.begin(), tag.end());
+    packet.insert(packet.begin() + std::ptrdiff_t{2} * ETH_ADDR_LEN, tag.begin(), tag.end());
     return packet;
 }
 
