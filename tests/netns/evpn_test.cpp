@@ -163,7 +163,7 @@ protected:
     std::string converse() const {
         std::string said;
         const lab::Namespace& from = machines_->container(1);
-        for (const std::size_t other : {2, 3}) {
+        for (const std::size_t other : {2UL, 3UL}) {
             const lab::Namespace& to = machines_->container(other);
             const std::string address = VxlanNet::address(other), address6 = VxlanNet::address6(other);
             said += ping_words(from, "-c 20 " + address) + ping_words(from, "-c 20 " + address6);

@@ -172,12 +172,12 @@ TEST_F(Echo, Untranslated) {
     const flow_key key = request();
     const std::uint64_t of_ipv4 = learn(key, request_in(), Ethernet{} / back / echo(0));
     const IPv6 back6 = {.source = "fd02::2", .destination = "fd01::2"};
-    const flow_key key6_ = key6(IPPROTO_ICMPV6, kIdentifier, kRequest6);
-    const std::uint64_t of_ipv6 = learn(key6_, Ethernet{} / v6() / echo(128), Ethernet{} / back6 / echo(129));
+    const flow_key of_echo6 = key6(IPPROTO_ICMPV6, kIdentifier, kRequest6);
+    const std::uint64_t of_ipv6 = learn(of_echo6, Ethernet{} / v6() / echo(128), Ethernet{} / back6 / echo(129));
     for (const On hook : {On::tc, On::xdp}) {
         expect_routed(hook, key, request_in(), Ethernet{} / v4(63) / echo(8), {.connection = of_ipv4},
                       REASON_ROUTED_CONNECTION);
-        expect_routed(hook, key6_, Ethernet{} / v6() / echo(128) / Payload{56},
+        expect_routed(hook, of_echo6, Ethernet{} / v6() / echo(128) / Payload{56},
                       Ethernet{} / v6(63) / echo(128) / Payload{56}, {.connection = of_ipv6}, REASON_ROUTED_CONNECTION);
         // Another one's entry is none, of whatever family.
         expect_passed(hook, key, frame(request_in()), {.connection = of_ipv6}, REASON_CONNECTION_NOT_READY);

@@ -42,7 +42,7 @@ TEST(Reasons, NamesAreWordsAndUnique) {
 #undef X
     };
     const std::string sentences[] = {
-#define X(symbol, name, sentence) sentence,
+#define X(symbol, name, sentence) (sentence),
         REASONS(X)
 #undef X
     };
