@@ -63,6 +63,7 @@ std::vector<Device> look() {
         if (device != devices.end()) device->second.addresses.push_back(found->prefix);
     });
     std::vector<Device> all;
+    all.reserve(devices.size());
     for (auto& [index, device] : devices) all.push_back(std::move(device));
     return all;
 }
