@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -21,6 +22,7 @@
 #include "bench/profiler.h"
 #include "bench/scenarios.h"
 #include "lab/interrupt.h"
+#include "loader/error.h"
 #include "pktgen/generator.h"
 
 namespace underpass::bench {
@@ -44,7 +46,7 @@ public:
     }
 
 private:
-    [[noreturn]] void fail() const { throw std::runtime_error("cannot write " + path_); }
+    [[noreturn]] void fail() const { throw_errno(errno, "cannot write " + path_); }
 
     std::string path_;
     std::function<std::string(const Report&)> render_;

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
@@ -24,8 +25,13 @@ constexpr milliseconds kWarmUp(400);   // that sockperf leaves out of a second
 constexpr milliseconds kLeftOut(450);  // and at its end
 constexpr milliseconds kPatience(20000);
 
+// What it said last, without its colours.
 [[noreturn]] void fail(const std::string& output) {
-    throw std::runtime_error("sockperf failed: " + output.substr(0, 800));
+    const auto end = output.find_last_not_of(" \n");
+    const auto begin = output.rfind('\n', end) + 1;
+    const std::string last = end == std::string::npos ? "it said nothing" : output.substr(begin, end + 1 - begin);
+    throw std::runtime_error(fmt::format("sockperf failed: {} (longer runs, --seconds 2, give it more time)",
+                                         std::regex_replace(last, std::regex("\033\\[[0-9;]*m|^sockperf: "), "")));
 }
 
 // The number behind the first `label` from `from` on.

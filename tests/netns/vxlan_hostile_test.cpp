@@ -147,7 +147,7 @@ std::vector<Frame> hostile_frames(const Writer& write) {
     tagged.insert(tagged.begin() + 12, tag.begin(), tag.end());
     frames.push_back(tagged);
     // Cut anywhere, with lengths that say so and lengths that do not.
-    for (const std::size_t size : {0, 1, 6, 12, 13, 14, 15, 20, 33, 34, 41, 42}) {
+    for (const unsigned size : {0U, 1U, 6U, 12U, 13U, 14U, 15U, 20U, 33U, 34U, 41U, 42U}) {
         Frame cut = inner(mark++);
         cut.resize(size);
         frames.push_back(write(cut));

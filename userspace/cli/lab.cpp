@@ -132,8 +132,9 @@ lab::Record find_lab(const std::string& name) {
         names.push_back(record.lab);
     }
     if (names.empty())
-        throw std::runtime_error(name.empty() ? "no lab is up (`underpass lab up MODEL` builds one)"
-                                              : fmt::format("no lab {} is up, nor any other", name));
+        throw std::runtime_error(
+            name.empty() ? "no lab is up (`underpass lab up MODEL` builds one)"
+                         : fmt::format("no lab {} is up, nor any other (`underpass lab up MODEL` builds one)", name));
     if (name.empty()) throw std::runtime_error(fmt::format("say which lab: {}", fmt::join(names, ", ")));
     throw std::runtime_error(fmt::format("no lab {} is up; up: {}", name, fmt::join(names, ", ")));
 }

@@ -6,12 +6,14 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "cli/commands.h"
 #include "lab/interrupt.h"
 #include "loader/error.h"
+#include "yaml/reader.h"
 
 namespace {
 
@@ -37,6 +39,15 @@ constexpr const char* kExamples =
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted. See underpass(8).";
 
+// What to say of a command that `app` does not have; `path` is what leads to it, such as " lab".
+std::string no_such_command(const CLI::App& app, const std::string& path, const std::string& word) {
+    std::vector<std::string_view> known;
+    for (const CLI::App* each : app.get_subcommands({})) known.push_back(each->get_name());
+    const std::string before = path.empty() ? "" : path.substr(1) + ' ';
+    return fmt::format("there is no command '{0}{1}' (nearest: '{0}{2}'; see `underpass{3} --help`)", before, word,
+                       underpass::nearest(word, known), path);
+}
+
 // One line: what is wrong, and where the right use is told.
 std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
     std::string command;
@@ -47,14 +58,13 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
         command += ' ' + deepest->get_name();
     }
     const bool names_no_command = !deepest->get_subcommands({}).empty() && next < argc && argv[next][0] != '-';
-    if (!command.empty() && names_no_command)
-        return fmt::format("there is no command '{} {}' (see `underpass{} --help`)", command.substr(1), argv[next],
-                           command);
+    if (!command.empty() && names_no_command) return no_such_command(*deepest, command, argv[next]);
     if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
-    if (argc < 2) return "say what to do: check, up, down, status, flows, run, lab, bench or pktgen (see `underpass --help`)";
+    if (argc < 2)
+        return "say what to do: check, up, down, status, flows, run, lab, bench or pktgen (see `underpass --help`)";
     if (argv[1][0] == '-')
         return fmt::format("there is no option '{}' before the command (see `underpass --help`)", argv[1]);
-    return fmt::format("there is no command '{}' (see `underpass --help`)", argv[1]);
+    return no_such_command(app, command, argv[1]);
 }
 
 }  // namespace

@@ -448,7 +448,7 @@ std::string why_not_taken(const Host& host, const std::string& name) {
             "there is no device {} in this network namespace: `underpass check` lists the bridges there are", name);
     const auto master = host.links.find(link->master.value_or(Ifindex::none));
     if (master == host.links.end()) return {};
-    return fmt::format("{} is not a bridge: it is a port of {}", name, master->second.name);
+    return fmt::format("{} is not a bridge: it is a port of {}, so name that", name, master->second.name);
 }
 
 // Why frames to and from the device's own address are the kernel's to route; empty if they need not be.
