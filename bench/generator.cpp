@@ -5,13 +5,20 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "bench/frame_ranges.h"
 #include "bench/generator.skel.h"
@@ -23,8 +30,51 @@ namespace underpass::bench {
 
 namespace {
 
-// Per call of the kernel: long enough that the call costs nothing, short enough (about 20 ms) to stop in time.
+// Per call of the kernel where so many are wanted: short enough (some 20 ms) to stop in time.
 constexpr std::uint32_t kFramesPerCall = 32768;
+
+// CLOCK_MONOTONIC, as programs have it.
+std::uint64_t now_ns() {
+    const std::chrono::nanoseconds now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(now.count());
+}
+
+// Ends the call of the kernel that the calling thread is in once `is_over` says so, or the process is told to stop: by
+// a signal, which does nothing else. Whoever is not in that call yet gets another one.
+class Alarm {
+public:
+    explicit Alarm(std::function<bool()> is_over)
+        : is_over_(std::move(is_over)), whom_(::pthread_self()), thread_([this] { watch(); }) {}
+    ~Alarm() {
+        done_ = true;
+        thread_.join();
+    }
+    Alarm(const Alarm&) = delete;
+    Alarm& operator=(const Alarm&) = delete;
+
+    // When it rang first; now, if it never did.
+    std::uint64_t rang_ns() const { return rang_ns_ != 0 ? rang_ns_.load() : now_ns(); }
+
+private:
+    static constexpr int kSignal = SIGUSR1;
+
+    void watch() {
+        struct sigaction nothing = {};
+        nothing.sa_handler = [](int) {};
+        ::sigaction(kSignal, &nothing, nullptr);
+        for (; !done_; std::this_thread::sleep_for(std::chrono::milliseconds(2))) {
+            if (!is_over_() && !lab::is_interrupted()) continue;
+            if (rang_ns_ == 0) rang_ns_ = now_ns();
+            ::pthread_kill(whom_, kSignal);
+        }
+    }
+
+    std::function<bool()> is_over_;
+    pthread_t whom_;
+    std::atomic<bool> done_ = false;
+    std::atomic<std::uint64_t> rang_ns_ = 0;
+    std::thread thread_;  // the last: it uses all of them
+};
 
 GeneratorSkeleton open_skeleton() {
     GeneratorSkeleton skeleton(bench_generator__open());
@@ -82,27 +132,25 @@ std::uint64_t Generator::send(std::uint32_t frames) {
     return skeleton_->bss->frames_sent - before;
 }
 
-// At a rate most of the kernel's frames are none of ours, so a call has as many of them as last for kPacedCall; between
-// two calls nothing is sent.
+// In one call of the kernel, which sleeps for some 20 ms before the first frame and behind the last: only what is
+// between them counts. (At a rate most of its frames are none of ours.)
 Sent Generator::send_for(const Load& load) {
-    using Clock = std::chrono::steady_clock;
-    constexpr std::chrono::duration<double> kPacedCall(0.05);
     if (load.by == GeneratorKind::pktgen) return send_by_pktgen(load);
     auto& state = *skeleton_->bss;
-    const auto begin = Clock::now();
     const std::uint64_t before = state.frames_sent;
     state.pace = load.rate > 0 ? static_cast<std::uint64_t>(std::max(1.0, 1e9 * (1 << PACE_SHIFT) / load.rate)) : 0;
-    state.paced_since = static_cast<std::uint64_t>(std::chrono::nanoseconds(begin.time_since_epoch()).count());
+    state.paced_since = now_ns();
     state.paced_due = 0;
-    std::uint32_t frames = kFramesPerCall;
-    for (auto now = begin; now - begin < load.time && !lab::is_interrupted();) {
-        run(frames);
-        const std::chrono::duration<double> call = Clock::now() - now;
-        now = Clock::now();
-        if (load.rate > 0) frames = static_cast<std::uint32_t>(std::clamp(kPacedCall / call, 0.5, 2.0) * frames);
-    }
+    state.begun_ns = 0;
+    const auto length_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(load.time).count());
+    const Alarm alarm([&state, length_ns] {
+        const std::uint64_t begun_ns = __atomic_load_n(&state.begun_ns, __ATOMIC_ACQUIRE);
+        return begun_ns != 0 && now_ns() >= begun_ns + length_ns;
+    });
+    run(std::numeric_limits<std::int32_t>::max());
     state.pace = 0;
-    return {state.frames_sent - before, std::chrono::duration<double>(Clock::now() - begin).count()};
+    if (state.begun_ns == 0) return {};
+    return {state.frames_sent - before, static_cast<double>(alarm.rang_ns() - state.begun_ns) / 1e9};
 }
 
 // One by one: a veth takes no bursts, and at a rate each packet has its time.

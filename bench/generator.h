@@ -63,7 +63,7 @@ struct Load {
 
 struct Sent {
     std::uint64_t frames = 0;
-    double seconds = 0;  // that the sending took
+    double seconds = 0;  // from the first frame on
 };
 
 class Generator {
