@@ -18,7 +18,7 @@ namespace underpass {
 
 namespace {
 
-constexpr double kQuickSeconds = 0.3;
+constexpr double kQuickSeconds = 0.2;
 constexpr int kQuickRepeat = 3;
 constexpr double kProfileSeconds = 0.1;
 constexpr int kProfileRepeat = 11;
@@ -77,7 +77,7 @@ std::string footer() {
         text += fmt::format("  {:<24}{}\n", each.name, each.description);
     return text +
            "\nExamples:\n"
-           "  underpass bench --quick                     all of it in some minutes, as a first look\n"
+           "  underpass bench --quick                     all of it in a quarter of an hour, as a first look\n"
            "  underpass bench l2 nat --json today.json --html today.html\n"
            "  underpass bench l2 --against last-week.json exit status 1 if something is slower than it was\n"
            "  underpass bench l2 nat --profile            what each stage of the programs takes, in ns\n"
