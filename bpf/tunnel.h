@@ -74,7 +74,7 @@ static __always_inline __u64 behind_word(const struct control *now, const __u8 *
 {
 	const any_u16 *parts = (const any_u16 *)mac;
 
-	return (__u64)*(const volatile __u32 *)&now->fdb_generation << 48 | (__u64)parts[2] << 32 |
+	return (__u64) * (const volatile __u32 *)&now->fdb_generation << 48 | (__u64)parts[2] << 32 |
 	       (__u64)parts[1] << 16 | parts[0];
 }
 

@@ -86,8 +86,8 @@ struct flow {
 	__u64 unready_ns;        /* of the last look that found its connection not ready */
 	struct flow_ends out;    /* as it leaves; FLOW_ENCAP: the outer ends */
 	struct flow_outer outer; /* FLOW_ENCAP */
-	/* FLOW_DECAP, FLOW_ENCAP: the inner address that was last found behind the other VTEP of this flow, and in the upper
-	 * 16 bits control.fdb_generation from before that. 0: none since they were asked. */
+	/* FLOW_DECAP, FLOW_ENCAP: the inner address that was last found behind the other VTEP of this flow, and in the
+	 * upper 16 bits control.fdb_generation from before that. 0: none since they were asked. */
 	__u64 behind;
 	/* Of an ICMP echo that rules see: where conntrack's entry was when its last frame left. It may be gone. */
 	__u64 connection;

@@ -10,10 +10,10 @@
 #include "maps/abi.h"
 
 struct memo {
-	__u64 shown_ns;                  /* of the source */
+	__u64 shown_ns;                   /* of the source */
 	__u8 addresses[2 * ETH_ADDR_LEN]; /* destination and source, as the frame has them */
-	__u32 generation;                /* control.fdb_generation; 0: nothing is remembered here */
-	__u32 ingress_slot;              /* where the source was found to be */
+	__u32 generation;                 /* control.fdb_generation; 0: nothing is remembered here */
+	__u32 ingress_slot;               /* where the source was found to be */
 	__u32 bridge;
 	__u32 egress_slot; /* of the destination; 0: only the source is remembered */
 	__u16 vid;

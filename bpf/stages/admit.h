@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* admit: is the device that the frame came in by one of ours, and which?
  *
- * In: the context. Out: pkt->len, pkt->segments, pkt->ingress, pkt->ingress_slot, pkt->now_ns. Whether the device may forward is asked
- * later (see bridge.h): its source addresses are watched even when it is left to the kernel. */
+ * In: the context. Out: pkt->len, pkt->segments, pkt->ingress, pkt->ingress_slot, pkt->now_ns. Whether the device may
+ * forward is asked later (see bridge.h): its source addresses are watched even when it is left to the kernel. */
 #ifndef UNDERPASS_BPF_STAGES_ADMIT_H
 #define UNDERPASS_BPF_STAGES_ADMIT_H
 

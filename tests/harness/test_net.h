@@ -6,9 +6,9 @@
 //       host.run([] { lab::create_bridge("br0"); ... });
 //   }
 //
-// Skips where it is not root. In the end, passed, failed, thrown or killed: processes in its namespaces are killed, what
-// Underpass has pinned and noted for them is removed, and so are they. (After a kill a process of its own does that,
-// which waits for nothing else.) What is left even so is removed before the next run.
+// Skips where it is not root. In the end, passed, failed, thrown or killed: processes in its namespaces are killed,
+// what Underpass has pinned and noted for them is removed, and so are they. (After a kill a process of its own does
+// that, which waits for nothing else.) What is left even so is removed before the next run.
 #pragma once
 
 #include <gtest/gtest.h>
