@@ -143,9 +143,11 @@ Sent Generator::send_for(const Load& load) {
     state.paced_due = 0;
     state.begun_ns = 0;
     const auto length_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(load.time).count());
-    const Alarm alarm([&state, length_ns] {
+    // Where not one frame is made it ends, too.
+    constexpr std::uint64_t kPatienceNs = 10'000'000'000;
+    const Alarm alarm([&state, length_ns, called_ns = now_ns()] {
         const std::uint64_t begun_ns = __atomic_load_n(&state.begun_ns, __ATOMIC_ACQUIRE);
-        return begun_ns != 0 && now_ns() >= begun_ns + length_ns;
+        return now_ns() >= (begun_ns != 0 ? begun_ns : called_ns + kPatienceNs) + length_ns;
     });
     run(std::numeric_limits<std::int32_t>::max());
     state.pace = 0;
