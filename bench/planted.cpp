@@ -128,7 +128,7 @@ void Planted::write_hosts(Side side) const {
     }
 }
 
-void Planted::attach(std::uint32_t port, Hook hook) const {
+void Planted::attach(std::uint32_t port, Hook hook) {
     attach_tc(programs_, pins_, port, TcPoint::ingress);
     if (hook == Hook::xdp) attach_xdp(programs_, port);
 }

@@ -32,7 +32,7 @@ private:
     explicit Planted(const Topology& topology);
     void write_port(Side side) const;
     void write_hosts(Side side) const;
-    void attach(std::uint32_t port, Hook hook) const;
+    void attach(std::uint32_t port, Hook hook);
 
     const Topology& topology_;
     std::uint32_t bridge_;

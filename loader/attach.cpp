@@ -141,6 +141,8 @@ public:
     CloseWhatIsLeft(const CloseWhatIsLeft&) = delete;
     CloseWhatIsLeft& operator=(const CloseWhatIsLeft&) = delete;
 
+    void keep(int fd) { before_.insert(fd); }
+
 private:
     // None if they cannot be listed.
     static std::set<int> open_descriptors() {
@@ -187,32 +189,71 @@ std::vector<xdp_program*> ours_in(xdp_multiprog* programs) {
     return ours;
 }
 
-void attach_by_libxdp(const Programs& programs, std::uint32_t ifindex) {
-    const BpfObject object = programs.open_xdp();
-    xdp_program* program = xdp_program__from_bpf_obj(object.get(), "xdp.frags");
-    if (const long error = libxdp_get_error(program); error != 0)
+bpf_program* xdp_program_of(const LoadedXdp& loaded) {
+    return bpf_object__find_program_by_name(loaded.object.get(), PROGRAM_XDP);
+}
+
+// For the devices to come. To load it takes a quarter of a second.
+void keep(Programs& programs, LoadedXdp own, Libxdp& libxdp) {
+    CloseWhatIsLeft& left = libxdp.close_what_is_left;
+    for (const int fd : {xdp_program__fd(own.program.get()), bpf_program__fd(xdp_program_of(own)),
+                         bpf_object__btf_fd(own.object.get())})
+        left.keep(fd);
+    const bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, own.object.get()) left.keep(bpf_map__fd(map));
+    programs.loaded_xdp = std::move(own);
+}
+
+int attach_natively(xdp_program* program, std::uint32_t ifindex) {
+    return xdp_program__attach(program, static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
+}
+
+void attach_by_libxdp(Programs& programs, std::uint32_t ifindex, Libxdp& libxdp) {
+    const LoadedXdp& loaded = programs.loaded_xdp;
+    if (loaded.program && attach_natively(loaded.program.get(), ifindex) == 0) return;
+    LoadedXdp own = {.object = programs.open_xdp(), .program = {}};
+    own.program.reset(xdp_program__from_bpf_obj(own.object.get(), "xdp.frags"));
+    if (const long error = libxdp_get_error(own.program.get()); error != 0) {
+        static_cast<void>(own.program.release());  // an error, no program
         throw_errno(static_cast<int>(error), "prepare the XDP program");
-    const std::unique_ptr<xdp_program, decltype(&xdp_program__close)> owner(program, xdp_program__close);
+    }
     const QuietLibraries quiet;
-    if (const int result = xdp_program__attach(program, static_cast<int>(ifindex), XDP_MODE_NATIVE, 0); result != 0)
+    // libxdp 1.3 does not tell it by the section; refused where the kernel has none.
+    xdp_program__set_xdp_frags_support(own.program.get(), true);
+    if (const int result = attach_natively(own.program.get(), ifindex); result != 0)
         throw_errno(result, "attach the XDP program to " + device_text(ifindex) + " (native mode)" +
                                 (quiet.text().empty() ? "" : ": " + quiet.text().substr(0, quiet.text().find('\n'))));
+    // Where the dispatcher takes no frames of several buffers, others need not be like that.
+    const bool in_dispatcher = bpf_program__type(xdp_program_of(own)) == BPF_PROG_TYPE_EXT;
+    if (loaded.program || (in_dispatcher && !xdp_program__xdp_frags_support(own.program.get()))) return;
+    keep(programs, std::move(own), libxdp);
 }
 
 // One program without a dispatcher is replaced in one step by netlink.
-void replace_single(const Programs& programs, std::uint32_t ifindex, int old_fd) {
-    const BpfObject object = programs.open_xdp();
+void replace_single(Programs& programs, std::uint32_t ifindex, int old_fd, Libxdp& libxdp) {
+    const auto replace = [&](int fd) {
+        LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
+        return bpf_xdp_attach(static_cast<int>(ifindex), fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
+    };
+    const LoadedXdp& loaded = programs.loaded_xdp;
+    if (loaded.program && replace(xdp_program__fd(loaded.program.get())) == 0) return;
+    LoadedXdp own = {.object = programs.open_xdp(), .program = {}};
     const QuietLibraries quiet;
-    if (const int result = bpf_object__load(object.get()); result != 0) throw_errno(result, "load the XDP program");
-    const int fd = bpf_program__fd(bpf_object__find_program_by_name(object.get(), PROGRAM_XDP));
-    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = old_fd);
-    if (const int result =
-            bpf_xdp_attach(static_cast<int>(ifindex), fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE, &options);
-        result != 0)
+    if (const int result = bpf_object__load(own.object.get()); result != 0) throw_errno(result, "load the XDP program");
+    const int fd = bpf_program__fd(xdp_program_of(own));
+    if (const int result = replace(fd); result != 0)
         throw_errno(result, "replace the XDP program on " + device_text(ifindex));
+    if (loaded.program) return;
+    own.program.reset(xdp_program__from_fd(fd));
+    if (libxdp_get_error(own.program.get()) != 0) return static_cast<void>(own.program.release());
+    keep(programs, std::move(own), libxdp);
 }
 
 }  // namespace
+
+void XdpProgramDeleter::operator()(xdp_program* program) const noexcept {
+    xdp_program__close(program);
+}
 
 const char* name(TcMethod method) {
     return method == TcMethod::tcx ? "tcx" : "clsact";
@@ -290,27 +331,30 @@ std::vector<std::uint32_t> tcx_programs(std::uint32_t ifindex, bool ingress) {
     return ids;
 }
 
-XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex) {
-    const Libxdp libxdp;
+XdpMethod attach_xdp(Programs& programs, std::uint32_t ifindex) {
+    Libxdp libxdp;
     const Multiprog before = xdp_on(ifindex);
     if (before && xdp_multiprog__is_legacy(before.get())) {
         const xdp_program* main = xdp_multiprog__main_prog(before.get());
         if (!is_ours(main))
             throw_errno(EBUSY, "attach the XDP program to " + device_text(ifindex) +
                                    ": another XDP program is there that does not share the device");
-        replace_single(programs, ifindex, xdp_program__fd(main));
+        replace_single(programs, ifindex, xdp_program__fd(main), libxdp);
         return XdpMethod::single;
     }
     // In a dispatcher the new one joins before the old one leaves: for a moment a frame may pass both, never none.
-    attach_by_libxdp(programs, ifindex);
-    if (before) {
-        auto old = ours_in(before.get());
-        if (!old.empty())
-            if (const int result =
-                    xdp_program__detach_multi(old.data(), old.size(), static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
-                result != 0)
-                throw_errno(result, "detach the earlier XDP program from " + device_text(ifindex));
-    }
+    std::vector<xdp_program*> old;
+    if (before) old = ours_in(before.get());
+    const auto is_loaded = [&](const xdp_program* program) {
+        return programs.loaded_xdp.program &&
+               xdp_program__id(program) == xdp_program__id(programs.loaded_xdp.program.get());
+    };
+    if (std::erase_if(old, is_loaded) == 0) attach_by_libxdp(programs, ifindex, libxdp);
+    if (!old.empty())
+        if (const int result =
+                xdp_program__detach_multi(old.data(), old.size(), static_cast<int>(ifindex), XDP_MODE_NATIVE, 0);
+            result != 0)
+            throw_errno(result, "detach the earlier XDP program from " + device_text(ifindex));
     const Multiprog after = xdp_on(ifindex);
     return after && !xdp_multiprog__is_legacy(after.get()) ? XdpMethod::dispatcher : XdpMethod::single;
 }

@@ -41,7 +41,7 @@ enum class XdpMethod { dispatcher, single };
 const char* name(XdpMethod method);
 
 // Native mode only. Throws std::system_error: EBUSY if another program is there that does not share the device.
-XdpMethod attach_xdp(const Programs& programs, std::uint32_t ifindex);
+XdpMethod attach_xdp(Programs& programs, std::uint32_t ifindex);
 // A device without our program, or a vanished one, is no error.
 void detach_xdp(std::uint32_t ifindex);
 // Whether a program of ours (of any build) is attached natively.

@@ -24,6 +24,7 @@
 
 struct bpf_object;
 struct ring_buffer;
+struct xdp_program;
 
 namespace underpass {
 
@@ -31,6 +32,15 @@ struct BpfObjectDeleter {
     void operator()(bpf_object* object) const noexcept;
 };
 using BpfObject = std::unique_ptr<bpf_object, BpfObjectDeleter>;
+
+struct XdpProgramDeleter {
+    void operator()(xdp_program* program) const noexcept;
+};
+// What libxdp made of an XDP object.
+struct LoadedXdp {
+    BpfObject object;
+    std::unique_ptr<xdp_program, XdpProgramDeleter> program;
+};
 
 // The heartbeat's record, mapped into our memory.
 class Heartbeat {
@@ -97,13 +107,18 @@ public:
     int tc_fd() const;
     int witness_fd() const;
     // A fresh XDP object on the same maps, not loaded: libxdp loads it itself, in the form that the device needs. To
-    // look connections up it needs the kernel's types, which are read anew for each device: until then, what is tracked
-    // is left to the TC program behind it.
+    // look connections up it needs the kernel's types, which take long to read: until then, what is tracked is left to
+    // the TC program behind it.
     BpfObject open_xdp() const;
     // From now on. False if it was so, or connections cannot be looked up here.
     bool let_xdp_find_connections() {
-        return why_no_connections_.empty() && !std::exchange(xdp_finds_connections_, true);
+        if (!why_no_connections_.empty() || std::exchange(xdp_finds_connections_, true)) return false;
+        loaded_xdp.program.reset();
+        loaded_xdp.object.reset();
+        return true;
     }
+    // For one device, and so there for all that it suits. Empty: none is loaded yet.
+    LoadedXdp loaded_xdp;
 
     Map<std::uint32_t, std::uint32_t> device_index;
     Map<std::uint32_t, device> devices;

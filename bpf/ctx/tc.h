@@ -302,7 +302,7 @@ static __always_inline int ctx_drop(void)
 }
 
 /* A redirect by TC reaches every device. */
-static __always_inline bool ctx_is_reachable(const struct packet *pkt)
+static __always_inline bool ctx_is_reachable(ctx_t *ctx, const struct packet *pkt)
 {
 	return true;
 }

@@ -236,14 +236,30 @@ static __always_inline int ctx_drop(void)
 	return XDP_DROP;
 }
 
-static __always_inline bool ctx_is_reachable(const struct packet *pkt)
+/* As it came in: whether it lies in several buffers. The device it goes to may take none such. */
+static __always_inline bool ctx_is_in_pieces(ctx_t *ctx, const struct packet *pkt)
 {
-	return bpf_map_lookup_elem(&tx_ports, &pkt->egress_slot) != NULL;
+	__u64 len = pkt->len;
+
+	asm volatile("%0 &= 0x1ffff" : "+r"(len)); /* see load_bytes */
+	return ctx_data(ctx) + len > ctx_data_end(ctx);
+}
+
+static __always_inline bool ctx_takes_it(ctx_t *ctx, const struct packet *pkt)
+{
+	return !ctx_is_in_pieces(ctx, pkt) || (pkt->egress && (pkt->egress->flags & DEVICE_XDP_FRAGS));
+}
+
+static __always_inline bool ctx_is_reachable(ctx_t *ctx, const struct packet *pkt)
+{
+	return ctx_takes_it(ctx, pkt) && bpf_map_lookup_elem(&tx_ports, &pkt->egress_slot) != NULL;
 }
 
 /* Sends the frame out of pkt->egress, or passes it where no redirect can reach that device. */
 static __always_inline int ctx_forward(ctx_t *ctx, const struct packet *pkt)
 {
+	if (!pkt->rewritten && !ctx_takes_it(ctx, pkt))
+		return XDP_PASS;
 	return bpf_redirect_map(&tx_ports, pkt->egress_slot, pkt->rewritten ? XDP_DROP : XDP_PASS);
 }
 

@@ -143,7 +143,7 @@ static __always_inline enum verdict rewrite(ctx_t *ctx, struct packet *pkt)
 {
 	if (!pkt->strip && !pkt->push && !pkt->routed && !pkt->base && !pkt->encap)
 		return CONTINUE;
-	if (!ctx_is_reachable(pkt))
+	if (!ctx_is_reachable(ctx, pkt))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (CTX_TUNNELS && pkt->base) {
 		enum verdict verdict;

@@ -142,6 +142,10 @@ std::vector<Case> destination_cases() {
 
 std::vector<Case> frame_cases() {
     const auto jumbo = [](World& world) { world.out.max_len = 9014; };
+    const auto jumbo_by_xdp = [](World& world) {
+        world.out.max_len = 9014;
+        world.out.flags |= DEVICE_XDP_FRAGS;
+    };
     return {
         {.description = "the plainest frame", .frame = plain()},
         {.description = "a frame of just an Ethernet header and a byte",
@@ -161,7 +165,12 @@ std::vector<Case> frame_cases() {
          .reason = REASON_TOO_BIG,
          .given = [](World& world) { world.out.max_len = 1294; }},
         {.description = "a jumbo frame within a page", .frame = plain(3000), .given = jumbo},
-        {.description = "a jumbo frame of several pages", .frame = plain(9014), .given = jumbo, .only = On::xdp},
+        {.description = "a jumbo frame of several pages", .frame = plain(9014), .given = jumbo_by_xdp, .only = On::xdp},
+        {.description = "a jumbo frame of several pages to a device that takes none by XDP",
+         .frame = plain(9014),
+         .given = jumbo,
+         .on_xdp = REASON_EGRESS_NOT_READY,
+         .only = On::xdp},
         {.description = "a frame of several pages that is too big",
          .frame = plain(9015),
          .reason = REASON_TOO_BIG,

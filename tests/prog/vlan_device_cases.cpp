@@ -326,6 +326,22 @@ std::vector<Case> unreachable_cases() {
          .given = unreachable,
          .on_xdp = REASON_EGRESS_NOT_READY,
          .out = with_tag(plain(), k8021Q, kOtherVid)},
+        {.description = "of several pages, to a VLAN device that takes none such by XDP",
+         .frame = plain(6000),
+         .base = to_trunk,
+         .given = [](World& world) { world.uppers[kOtherUpperSlot].port.max_len = 9014; },
+         .on_xdp = REASON_EGRESS_NOT_READY,
+         .only = On::xdp},
+        {.description = "of several pages, to a VLAN device that takes such by XDP",
+         .frame = plain(6000),
+         .base = to_trunk,
+         .given =
+             [](World& world) {
+                 world.uppers[kOtherUpperSlot].port.max_len = 9014;
+                 world.uppers[kOtherUpperSlot].port.flags |= DEVICE_XDP_FRAGS;
+             },
+         .only = On::xdp,
+         .out = with_tag(plain(6000), k8021Q, kOtherVid)},
         {.description = "between VLAN devices that no XDP redirect reaches",
          .frame = on_trunk(),
          .base = within_trunk,

@@ -189,6 +189,7 @@ struct DriverFacts {
     std::string driver;                  // ethtool's name: "veth", "virtio_net", ...
     std::optional<bool> native_xdp;      // can run an XDP program that redirects
     std::optional<bool> xdp_target;      // takes frames from an XDP redirect right now
+    bool xdp_frags = false;              // ... also frames of several buffers, which no kernel before 6.3 redirects
     std::optional<bool> strips_vlan;     // rx-vlan offload on: a tag is gone before XDP runs
     std::optional<bool> offloads_whole;  // hands checksums, segments and tags over as they are, as a veth is made
     bool foreign_xdp = false;            // an XDP program is there that is not ours and shares the device with none

@@ -186,13 +186,13 @@ std::string xdp_refusal(const Host& host, const Link& link) {
     if (link.kind == "vxlan") return "its frames come by other devices, where XDP may take them out of the tunnel";
     if (!link.kind.empty() && link.kind != "veth") return fmt::format("a {} device runs no native XDP", link.kind);
     if (link.kind == "veth") {
-        if (!driver.peer) return "its other end cannot be looked at, so frames with unfinished checksums may come";
+        if (!driver.peer) return "its peer cannot be looked at, so frames with unfinished checksums may come";
         if (driver.peer->checksum_offload)
             return "a local stack is behind it: XDP would take TSO from it and lose its unfinished checksums "
-                   "(there: ethtool -K DEVICE tx off)";
+                   "(on its peer: ethtool -K PEER tx off)";
         if (driver.peer->vlan_offload)
-            return "its other end keeps VLAN tags beside the bytes, where XDP cannot see them "
-                   "(there: ethtool -K DEVICE txvlan off tx-vlan-stag-hw-insert off)";
+            return "its peer keeps VLAN tags beside the bytes, where XDP cannot see them "
+                   "(on its peer: ethtool -K PEER txvlan off tx-vlan-stag-hw-insert off)";
     }
     if (!driver.native_xdp.value_or(false))
         return fmt::format("the driver {} has no native XDP", driver.driver.empty() ? "of it" : driver.driver);
@@ -265,6 +265,10 @@ std::uint64_t forgets_ms(const Link& link, std::uint64_t bridge_ms) {
     return bridge_ms == 0 ? link.vxlan->ageing_ms : std::min(bridge_ms, link.vxlan->ageing_ms);
 }
 
+void set_xdp_frags(device& record, const Host& host, const PortPlan& port) {
+    if (port.xdp_target && find_or_default(host.drivers, port.below).xdp_frags) record.flags |= DEVICE_XDP_FRAGS;
+}
+
 // Of a device of its own.
 device routed_record(const Host& host, const Link& link, const PortPlan& port, const BridgePlan& plan) {
     device record{};
@@ -275,6 +279,7 @@ device routed_record(const Host& host, const Link& link, const PortPlan& port, c
     if (plan.routes() && port.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS | DEVICE_ROUTED;
     if (!plan.carries.empty() && port.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS | DEVICE_UNDERLAY;
     set_vxlan(record, link, port);
+    set_xdp_frags(record, host, port);
     record.pulse_ns = forgets_ms(link, 0) * kNsPerMs / kPulsesPerAgeing;
     if (port.below != link.index) set_vlan_device(record, link);
     set_address(record, link);
@@ -354,6 +359,7 @@ device device_record(const Host& host, const Link& bridge, const Link& link, con
         DEVICE_LEARNS);
     if (of_bridge.refusal.empty() && plan.refusal.empty()) record.flags |= DEVICE_INGRESS | DEVICE_EGRESS;
     set_vxlan(record, link, plan);
+    set_xdp_frags(record, host, plan);
     set(of_bridge.routes(), DEVICE_ROUTED);
     set(of_bridge.ruled, DEVICE_RULED);
     set(port.isolated, DEVICE_ISOLATED);

@@ -147,6 +147,7 @@ DriverFacts DriverProbe::probe(NetlinkSocket& route, const Link& link) {
     const auto xdp = xdp_features(link.index);
     facts.native_xdp = xdp ? xdp->redirects : std::ranges::count(kXdpDrivers, facts.driver) != 0;
     if (xdp) facts.xdp_target = xdp->target;
+    facts.xdp_frags = xdp && xdp->frags;
     if (link.kind != "veth" || !link.lower) return facts;
 
     const auto look = [&] {

@@ -18,6 +18,7 @@ namespace {
 constexpr std::uint64_t kXdpBasic = 1;
 constexpr std::uint64_t kXdpRedirect = 2;
 constexpr std::uint64_t kXdpTarget = 4;
+constexpr std::uint64_t kXdpTargetFrags = 64;
 
 struct Family {
     std::uint16_t id = 0;
@@ -98,7 +99,9 @@ std::optional<XdpFeatures> xdp_features(Ifindex device) {
         return std::nullopt;  // the device is gone
     }
     if (!bits) return std::nullopt;
-    return XdpFeatures{(*bits & (kXdpBasic | kXdpRedirect)) == (kXdpBasic | kXdpRedirect), (*bits & kXdpTarget) != 0};
+    return XdpFeatures{.redirects = (*bits & (kXdpBasic | kXdpRedirect)) == (kXdpBasic | kXdpRedirect),
+                       .target = (*bits & kXdpTarget) != 0,
+                       .frags = (*bits & kXdpTargetFrags) != 0};
 }
 
 std::optional<bool> runs_napi(Ifindex device) {

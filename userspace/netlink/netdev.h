@@ -25,6 +25,7 @@ std::optional<std::uint32_t> netdev_event_group();
 struct XdpFeatures {
     bool redirects = false;  // a program may run natively, and redirect
     bool target = false;     // ndo_xdp_xmit is there and ready
+    bool frags = false;      // ... also for frames of several buffers
 };
 // Of a device of the calling thread's network namespace; absent if the kernel does not tell.
 std::optional<XdpFeatures> xdp_features(Ifindex device);
