@@ -17,8 +17,10 @@
 #include "maps/memo.h"
 #include "maps/reason.h"
 
-/* Longer than a softirq keeps what it has queued. */
+/* Longer than a softirq keeps what it has queued. A flow is shown to the kernel each second, a source once in minutes:
+ * there is time to wait, too, for a CPU that a hypervisor takes away meanwhile. */
 #define OVERTAKING_NS 50000000ULL
+#define PULSE_OVERTAKING_NS 200000000ULL
 
 /* Bytes around a frame in a tunnel: Ethernet, IP, UDP, VXLAN. */
 enum { VXLAN_OUTER_IPV4 = 14 + 20 + 8 + 8, VXLAN_OUTER_IPV6 = 14 + 40 + 8 + 8 };

@@ -28,7 +28,7 @@ static __always_inline enum verdict pulse(struct packet *pkt)
 		return CONTINUE;
 	age_ns = pkt->now_ns - shown_ns;
 	if (!from || (shown_ns && age_ns < pkt->ingress->pulse_ns)) {
-		pkt->overtakes = age_ns < OVERTAKING_NS;
+		pkt->overtakes = age_ns < PULSE_OVERTAKING_NS;
 		return pkt->overtakes && !is_last_hook(pkt) ? pass(pkt, REASON_PULSE) : CONTINUE;
 	}
 	/* Behind XDP the TC program sees the frame again, and would not pass it if it were stamped already. */
