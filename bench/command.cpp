@@ -156,6 +156,7 @@ void measure(const std::vector<Scenario>& scenarios, const Request& request, Rep
     report.facts.repeat = request.options.repeat;
     report.facts.generator = name(request.options.generator);
     report.facts.most_loss = request.options.most_loss;
+    if (is_disturbed(report.facts)) fmt::print(stderr, "underpass bench: {}\n", disturbed_text(report.facts));
     // What one scenario needs and this machine has not is no reason to leave out the others.
     std::string failed;
     for (std::size_t i = 0; i < scenarios.size(); i++) {

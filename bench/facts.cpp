@@ -12,7 +12,9 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <thread>
 
+#include "bench/cpu_time.h"
 #include "bench/place.h"
 #include "bench/process.h"
 
@@ -75,7 +77,12 @@ Facts::Named versions(const std::string& version) {
 }  // namespace
 
 Facts facts_of_this_run(const std::string& version) {
+    constexpr std::chrono::milliseconds kLook(300);
     Facts facts;
+    const CpuTime cpu;
+    std::this_thread::sleep_for(kLook);
+    facts.busy =
+        std::clamp(cpu.busy_seconds() / std::chrono::duration<double>(kLook).count() / usable_cpus(), 0.0, 1.0);
     facts.command = command_line();
     facts.version = version;
     utsname kernel = {};

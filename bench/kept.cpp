@@ -40,6 +40,7 @@ Json facts_json(const Facts& facts) {
             {"repeat", facts.repeat},
             {"generator", facts.generator},
             {"most_loss", facts.most_loss},
+            {"busy", facts.busy},
             {"versions", named_json(facts.versions)},
             {"devices", named_json(facts.devices)},
             {"mitigations", named_json(facts.mitigations)}};
@@ -55,6 +56,7 @@ Facts facts_of(const Json& run) {
             .most_loss = run.value("most_loss", 0.0),
             .seconds = run.at("seconds").get<double>(),
             .repeat = run.at("repeat").get<int>(),
+            .busy = run.value("busy", 0.0),
             .versions = named_of(run.at("versions")),
             .devices = named_of(run.at("devices")),
             .mitigations = named_of(run.at("mitigations"))};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A report as a file keeps it:
-//   {format, complete, run: {command, version, kernel, cpu, time, seconds, repeat, generator, most_loss, versions,
-//    devices, mitigations},
+//   {format, complete, run: {command, version, kernel, cpu, time, seconds, repeat, generator, most_loss, busy,
+//    versions, devices, mitigations},
 //    notes: {scenario: text},
 //    results: [{scenario, case, hook, metric, unit, kernel, underpass, limit, samples: {side: [...]}}]}
 // and of a profile (bench --profile), in ns:

@@ -216,6 +216,7 @@ Facts::Named head_of(const Report& report) {
                          {"runs", fmt::format("{} of each side, {} s each", facts.repeat, facts.seconds)}};
     if (const std::string by = generators_text(report); !by.empty()) head.emplace_back("generator", by);
     if (const std::string rate = no_drop_text(report); !rate.empty()) head.emplace_back(kNoDropRate, rate);
+    if (is_disturbed(facts)) head.emplace_back("disturbed", disturbed_text(facts));
     std::string versions;
     for (const auto& [name, version] : facts.versions)
         versions += fmt::format("{}{}", versions.empty() ? "" : "; ",

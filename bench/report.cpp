@@ -141,6 +141,18 @@ std::string ratio_text(const Row& row, const std::string& above, const std::stri
     return all.empty() ? "-" : fmt::format("{:.2f}", median(all));
 }
 
+bool is_disturbed(const Facts& facts) {
+    return facts.busy > 0.1;
+}
+
+std::string disturbed_text(const Facts& facts) {
+    return fmt::format(
+        "others took {:.0f} % of the CPUs' time just before: the figures swing with that; let it end, or measure "
+        "longer "
+        "(--repeat, --seconds)",
+        100 * facts.busy);
+}
+
 void Report::add(const std::string& scenario, const std::string& case_name, const std::string& hook,
                  const std::string& metric, const std::string& unit, const std::string& side, double value,
                  const std::string& generator) {

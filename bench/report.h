@@ -51,9 +51,14 @@ struct Facts {
     double most_loss = 0;        // of the no-drop rate, as a share
     double seconds = 0;
     int repeat = 0;
+    double busy = 0;  // share of the CPUs' time that others took, just before
     using Named = std::vector<std::pair<std::string, std::string>>;
     Named versions, devices, mitigations;
 };
+
+// Whether others took so much of the machine that the figures swing; and that as a sentence.
+bool is_disturbed(const Facts& facts);
+std::string disturbed_text(const Facts& facts);
 
 class Report {
 public:

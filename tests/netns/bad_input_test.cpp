@@ -201,7 +201,8 @@ TEST_F(BadWordsTest, NothingToMeasureBy) {
 TEST_F(BadWordsTest, NoDaemon) {
     const lab::Namespace& host = make("host");
     const Facts before = settled(host);
-    expect_refused_words(host, {"status"}, kFailed, {"no daemon", "underpass up"});
+    for (const char* command : {"status", "flows"})
+        expect_refused_words(host, {command}, kFailed, {"no daemon", "underpass up"});
     const Finished down = underpass(host, {"down"});
     EXPECT_TRUE(down.ok()) << down.text();
     EXPECT_EQ(down.out, "nothing to take down\n");
@@ -304,6 +305,17 @@ TEST_F(BadWordsTest, HungDaemon) {
     expect_fast(trial);
 }
 
+TEST_F(BadWordsTest, BridgeDeletedMeanwhile) {
+    for (const auto& words : std::vector<std::vector<std::string>>{{"down"}, {"down", "br0"}}) {
+        Trial trial(net(), "tc");
+        trial.up();
+        trial.host().run([] { lab::delete_link("br0"); });
+        const Finished down = underpass(trial.host(), words);
+        expect_ok(down);
+        EXPECT_EQ(down.out, "br0: gone before, and not waited for any more\n");
+    }
+}
+
 // What is left after a crash is told, and a word that was mistyped does not bring it back.
 TEST_F(BadWordsTest, AfterACrash) {
     Trial trial(net(), "tc");
@@ -313,7 +325,8 @@ TEST_F(BadWordsTest, AfterACrash) {
     const Fd ended(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
     pollfd until = {ended.get(), POLLIN, 0};
     ASSERT_TRUE(!ended || ::poll(&until, 1, 10000) == 1);
-    expect_refused_words(trial.host(), {"status"}, kFailed, {"left its programs behind", "underpass down"});
+    for (const char* command : {"status", "flows"})
+        expect_refused_words(trial.host(), {command}, kFailed, {"left its programs behind", "underpass down"});
     expect_refused_words(trial.host(), {"up", "nowhere"}, kFailed, {"no device nowhere"});
     expect_refused_words(trial.host(), {"status"}, kFailed, {"no daemon runs"});
     expect_ok(underpass(trial.host(), {"up", "br0"}));
@@ -421,7 +434,7 @@ TEST_F(BadInputTest, PortVanishes) {
                 // It was seen and could not be looked at any more.
                 EXPECT_EQ(trial.hook(), "xdp") << finished.text();
                 EXPECT_EQ(finished.status, kFailed) << finished.text();
-                EXPECT_THAT(finished.err, StartsWith("underpass: br0: port v cannot be taken by XDP"));
+                EXPECT_THAT(finished.err, StartsWith("underpass: br0: XDP cannot take the port v, since "));
                 EXPECT_EQ(finished.err.find('\n'), finished.err.size() - 1) << "not one line: " << finished.err;
                 ASSERT_EQ(lasting_changes(before, trial.host()), "");
                 refused++;

@@ -316,6 +316,16 @@ TEST(PageTest, TheGeneratorIsTold) {
     EXPECT_EQ(back.facts.most_loss, 0.001);
 }
 
+TEST(PageTest, ABusyMachineIsTold) {
+    Report report = made_up();
+    report.facts.busy = 0.04;
+    EXPECT_THAT(markdown_page(report), Not(HasSubstr("disturbed")));
+    report.facts.busy = 0.37;
+    EXPECT_THAT(markdown_page(report), HasSubstr("- disturbed: others took 37 %"));
+    EXPECT_THAT(parse(html_page(report)).words, Contains(HasSubstr("others took 37 %")));
+    EXPECT_EQ(from_json(to_json(report)).facts.busy, 0.37);
+}
+
 // Every chart is a table for who hears it, at which the keyboard does not stop; every other one can be scrolled by it.
 TEST(PageTest, ChartsAreTables) {
     const std::string page = html_page(made_up());

@@ -66,8 +66,9 @@ void require_known(const Host& host, const std::vector<std::string>& devices) {
 void print_feature(std::vector<std::vector<std::string>>& rows, const std::string& name, const Json& feature,
                    const std::string& with, const std::string& without) {
     const bool present = feature.at("present").get<bool>();
-    rows.push_back({name, present ? "yes" : "no",
-                    present ? with : fmt::format("{} ({})", without, feature.at("why_not").get<std::string>())});
+    rows.push_back(
+        {name, present ? "yes" : "no",
+         present ? with : fmt::format("{} (the kernel says: {})", without, feature.at("why_not").get<std::string>())});
 }
 
 void print_check(const Json& check) {
@@ -77,7 +78,7 @@ void print_check(const Json& check) {
     print_feature(rows, "BTF", kernel.at("btf"), "types of the kernel are known", "conntrack cannot be read");
     print_feature(rows, "tcx", kernel.at("tcx"), "TC programs are links", "TC programs go into a clsact qdisc");
     print_feature(rows, "XDP dispatcher", kernel.at("xdp_dispatcher"), "XDP programs share a device",
-                  "one XDP program a device");
+                  "one XDP program a device; with others there Underpass uses TC");
     print_feature(rows, "conntrack kfuncs", kernel.at("conntrack_kfuncs"), "connections can be read",
                   "connections cannot be read");
     print_feature(rows, "XDP live frames", kernel.at("live_frames"), "the benchmark's generator works",

@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "loader/error.h"
 #include "loader/fd.h"
+#include "loader/pin.h"
 #include "sync/control.h"
 #include "sync/daemon.h"
 #include "sync/state.h"
@@ -26,6 +27,10 @@ namespace underpass {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{10000};
+
+constexpr const char* kLeftBehind =
+    "no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "
+    "`underpass down` without names removes them, `underpass up BRIDGE` takes them over";
 
 // In the child: becomes the daemon. Nothing may be thrown past this.
 [[noreturn]] void become_daemon(int ready_fd) {
@@ -99,6 +104,12 @@ std::optional<nlohmann::json> ask(const nlohmann::json& request) {
     if (answer->value("ends", false)) wait_for_end(answer->at("pid").get<pid_t>());
     require_ok(*answer);
     return answer;
+}
+
+nlohmann::json ask_status(bool vlans) {
+    if (auto answer = ask({{"operation", "status"}, {"vlans", vlans}})) return std::move(*answer);
+    if (PinDirectory::of_this_namespace().exists()) throw std::runtime_error(kLeftBehind);
+    throw std::runtime_error("no daemon runs in this network namespace: `underpass up BRIDGE` starts one");
 }
 
 nlohmann::json bring_up(const std::vector<std::string>& bridges, bool all, const std::string& hook, bool rxvlan_off) {

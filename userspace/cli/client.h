@@ -9,13 +9,11 @@
 
 namespace underpass {
 
-inline constexpr const char* kLeftBehind =
-    "no daemon runs, but one has left its programs behind (they pass every frame to the kernel): "
-    "`underpass down` without names removes them, `underpass up BRIDGE` takes them over";
-
 // Asks the daemon of this network namespace; absent if none runs. If it ends with that, it has ended. Throws what it
 // answers with if that is an error.
 std::optional<nlohmann::json> ask(const nlohmann::json& request);
+// Its answer to `status`; throws if none runs, and says what one that crashed has left.
+nlohmann::json ask_status(bool vlans = false);
 
 // `underpass up`, in the calling thread's network namespace: asks the daemon, which is started in the background if
 // none runs; its answer. Throws its own sentence if it cannot start.

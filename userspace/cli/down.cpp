@@ -26,9 +26,11 @@ void down(const DownOptions& options) {
         return;
     }
     for (const auto& bridge : answer.at("bridges")) fmt::print("{}: as it was before\n", bridge.get<std::string>());
+    const auto gone = answer.value("gone", std::vector<std::string>());
+    for (const std::string& bridge : gone) fmt::print("{}: gone before, and not waited for any more\n", bridge);
     if (answer.contains("after_crash"))
         fmt::print("what a daemon that is gone had left is removed\n");
-    else if (answer.at("bridges").empty())
+    else if (answer.at("bridges").empty() && gone.empty())
         fmt::print("nothing to take down{}\n", answer.value("ends", false) ? "; the daemon has ended" : "");
 }
 

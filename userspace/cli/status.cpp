@@ -11,7 +11,6 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "loader/pin.h"
 
 namespace underpass {
 
@@ -134,13 +133,11 @@ void print_status(const Json& status, bool vlans) {
 
 void status(bool json, bool vlans) {
     require_root();
-    const auto answer = ask({{"operation", "status"}, {"vlans", vlans}});
-    if (!answer && PinDirectory::of_this_namespace().exists()) throw std::runtime_error(kLeftBehind);
-    if (!answer) throw std::runtime_error("no daemon runs in this network namespace: `underpass up BRIDGE` starts one");
+    const nlohmann::json answer = ask_status(vlans);
     if (json)
-        fmt::print("{}\n", answer->dump(2));
+        fmt::print("{}\n", answer.dump(2));
     else
-        print_status(*answer, vlans);
+        print_status(answer, vlans);
 }
 
 }  // namespace

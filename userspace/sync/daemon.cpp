@@ -391,8 +391,8 @@ private:
         for (const PortPlan& port : plan.ports)
             if (!port.refusal.empty())
                 throw std::runtime_error(
-                    fmt::format("{}: port {} cannot be taken by XDP: {}; use --hook auto or --hook tc", plan.name,
-                                port.name, port.refusal));
+                    fmt::format("{}: XDP cannot take the port {}, since {}; use --hook auto or --hook tc", plan.name,
+                                port.name, port.xdp_refusal.empty() ? port.refusal : port.xdp_refusal));
     }
 
     Json down(const Json& request) {
@@ -403,11 +403,15 @@ private:
             else if (!engine_->selection().bridges.contains(bridge))
                 require_bridge(engine_->host(), bridge);
         }
-        Json taken = Json::array();
+        Json taken = Json::array(), gone = Json::array();  // the latter: deleted since then, and waited for until now
         if (engine_) {
             Selection selection = engine_->selection();
             for (const auto& [index, plan] : engine_->plan())
                 if (bridges.empty() || std::ranges::count(bridges, plan.name) != 0) taken.push_back(plan.name);
+            for (const auto& [bridge, hook] : selection.bridges)
+                if ((bridges.empty() || std::ranges::count(bridges, bridge) != 0) &&
+                    std::ranges::count(taken, Json(bridge)) == 0)
+                    gone.push_back(bridge);
             if (bridges.empty()) selection = {};
             for (const std::string& bridge : bridges) {
                 selection.bridges.erase(bridge);
@@ -416,7 +420,7 @@ private:
             select(std::move(selection));
         }
         if (!engine_ && options_.background) ending_ = true;
-        return {{"ok", true}, {"bridges", taken}, {"ends", ending_}, {"pid", getpid()}};
+        return {{"ok", true}, {"bridges", taken}, {"gone", gone}, {"ends", ending_}, {"pid", getpid()}};
     }
 
     DaemonOptions options_;
