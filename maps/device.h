@@ -34,7 +34,7 @@ enum device_flags {
 	DEVICE_VTEP_LEARNS = 1 << 18, /* ... and it learns behind which VTEP a source is */
 	DEVICE_OUTER_IPV6 = 1 << 19,  /* ... and the tunnel is IPv6 */
 	DEVICE_OUTER_UNSUMMED = 1 << 20, /* ... which takes packets without a UDP checksum (IPv4 ones always do) */
-	DEVICE_XDP_FRAGS = 1 << 21,      /* takes frames of several buffers from an XDP redirect, which else loses them */
+	DEVICE_XDP_FRAGS = 1 << 21, /* takes frames of several buffers from an XDP redirect, which else loses them */
 };
 
 struct device {

@@ -244,8 +244,8 @@ TEST(Rules, EachValueOfTheLink) {
 }
 
 TEST(Rules, EachDriverFact) {
-    [[maybe_unused]] const auto [name, native_xdp, xdp_target, xdp_frags, strips_vlan, offloads_whole, foreign_xdp, peer] =
-        DriverFacts{};
+    [[maybe_unused]] const auto [name, native_xdp, xdp_target, xdp_frags, strips_vlan, offloads_whole, foreign_xdp,
+                                 peer] = DriverFacts{};
     check({
         {.what = "another XDP program",
          .change = [](Host& h) { driver(h).foreign_xdp = true; },
@@ -262,9 +262,7 @@ TEST(Rules, EachDriverFact) {
          .xdp_refusal = "no native XDP"},
         {.what = "xdp_target false", .change = [](Host& h) { driver(h).xdp_target = false; }, .xdp_target = false},
         {.what = "xdp_target true", .change = [](Host& h) { driver(h).xdp_target = true; }},
-        {.what = "xdp_frags",
-         .change = [](Host& h) { driver(h).xdp_frags = true; },
-         .gained = DEVICE_XDP_FRAGS},
+        {.what = "xdp_frags", .change = [](Host& h) { driver(h).xdp_frags = true; }, .gained = DEVICE_XDP_FRAGS},
         {.what = "xdp_frags, but not there",
          .change = [](Host& h) { driver(h).xdp_frags = true, driver(h).xdp_target = false; },
          .xdp_target = false},
