@@ -132,9 +132,9 @@ bool attach_tcx(const Programs& programs, const PinDirectory& pins, std::uint32_
 // is open at the end and was not at the beginning is closed. For a process with one thread.
 class CloseWhatIsLeft {
 public:
-    CloseWhatIsLeft() : before_(open_descriptors()) {}
+    CloseWhatIsLeft() : before_(open_descriptors()), listed_(!before_.empty()) {}
     ~CloseWhatIsLeft() {
-        if (before_.empty()) return;  // they could not be listed: everything would look new
+        if (!listed_) return;  // everything would look new
         for (const int fd : open_descriptors())
             if (!before_.contains(fd)) ::close(fd);
     }
@@ -156,6 +156,7 @@ private:
     }
 
     std::set<int> before_;
+    bool listed_;
 };
 
 // What goes for every call of libxdp.
@@ -209,9 +210,11 @@ int attach_natively(xdp_program* program, std::uint32_t ifindex) {
 }
 
 void attach_by_libxdp(Programs& programs, std::uint32_t ifindex, Libxdp& libxdp) {
+    // (What was loaded to replace a single program takes no place in a dispatcher.)
     const LoadedXdp& loaded = programs.loaded_xdp;
-    if (loaded.program && attach_natively(loaded.program.get(), ifindex) == 0) return;
-    LoadedXdp own = {.object = programs.open_xdp(), .program = {}};
+    if (loaded.by_libxdp && attach_natively(loaded.program.get(), ifindex) == 0) return;
+    LoadedXdp own;
+    own.object = programs.open_xdp();
     own.program.reset(xdp_program__from_bpf_obj(own.object.get(), "xdp.frags"));
     if (const long error = libxdp_get_error(own.program.get()); error != 0) {
         static_cast<void>(own.program.release());  // an error, no program
@@ -223,9 +226,8 @@ void attach_by_libxdp(Programs& programs, std::uint32_t ifindex, Libxdp& libxdp)
     if (const int result = attach_natively(own.program.get(), ifindex); result != 0)
         throw_errno(result, "attach the XDP program to " + device_text(ifindex) + " (native mode)" +
                                 (quiet.text().empty() ? "" : ": " + quiet.text().substr(0, quiet.text().find('\n'))));
-    // Where the dispatcher takes no frames of several buffers, others need not be like that.
-    const bool in_dispatcher = bpf_program__type(xdp_program_of(own)) == BPF_PROG_TYPE_EXT;
-    if (loaded.program || (in_dispatcher && !xdp_program__xdp_frags_support(own.program.get()))) return;
+    if (loaded.by_libxdp) return;
+    own.by_libxdp = true;
     keep(programs, std::move(own), libxdp);
 }
 
@@ -237,7 +239,8 @@ void replace_single(Programs& programs, std::uint32_t ifindex, int old_fd, Libxd
     };
     const LoadedXdp& loaded = programs.loaded_xdp;
     if (loaded.program && replace(xdp_program__fd(loaded.program.get())) == 0) return;
-    LoadedXdp own = {.object = programs.open_xdp(), .program = {}};
+    LoadedXdp own;
+    own.object = programs.open_xdp();
     const QuietLibraries quiet;
     if (const int result = bpf_object__load(own.object.get()); result != 0) throw_errno(result, "load the XDP program");
     const int fd = bpf_program__fd(xdp_program_of(own));

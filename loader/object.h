@@ -40,6 +40,7 @@ struct XdpProgramDeleter {
 struct LoadedXdp {
     BpfObject object;
     std::unique_ptr<xdp_program, XdpProgramDeleter> program;
+    bool by_libxdp = false;  // in the form that it chose for a device
 };
 
 // The heartbeat's record, mapped into our memory.
@@ -115,6 +116,7 @@ public:
         if (!why_no_connections_.empty() || std::exchange(xdp_finds_connections_, true)) return false;
         loaded_xdp.program.reset();
         loaded_xdp.object.reset();
+        loaded_xdp.by_libxdp = false;
         return true;
     }
     // For one device, and so there for all that it suits. Empty: none is loaded yet.

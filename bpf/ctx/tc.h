@@ -301,6 +301,12 @@ static __always_inline int ctx_drop(void)
 	return TC_ACT_SHOT;
 }
 
+/* The kernel's own means are for all of a frame. */
+static __always_inline bool ctx_is_in_pieces(ctx_t *ctx, const struct packet *pkt)
+{
+	return false;
+}
+
 /* A redirect by TC reaches every device. */
 static __always_inline bool ctx_is_reachable(ctx_t *ctx, const struct packet *pkt)
 {

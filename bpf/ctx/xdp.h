@@ -239,7 +239,7 @@ static __always_inline int ctx_drop(void)
 /* As it came in: whether it lies in several buffers. The device it goes to may take none such. */
 static __always_inline bool ctx_is_in_pieces(ctx_t *ctx, const struct packet *pkt)
 {
-	__u64 len = pkt->len;
+	__u64 len = pkt->len + pkt->trim;
 
 	asm volatile("%0 &= 0x1ffff" : "+r"(len)); /* see load_bytes */
 	return ctx_data(ctx) + len > ctx_data_end(ctx);

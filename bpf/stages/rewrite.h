@@ -143,7 +143,8 @@ static __always_inline enum verdict rewrite(ctx_t *ctx, struct packet *pkt)
 {
 	if (!pkt->strip && !pkt->push && !pkt->routed && !pkt->base && !pkt->encap)
 		return CONTINUE;
-	if (!ctx_is_reachable(ctx, pkt))
+	/* Not every driver survives that the end of a frame in several buffers is cut off. */
+	if (!ctx_is_reachable(ctx, pkt) || (pkt->trim && ctx_is_in_pieces(ctx, pkt)))
 		return pass(pkt, REASON_EGRESS_NOT_READY);
 	if (CTX_TUNNELS && pkt->base) {
 		enum verdict verdict;

@@ -41,6 +41,11 @@ static __always_inline enum verdict tag(ctx_t *ctx, struct packet *pkt)
 	} else if (flags & DEVICE_VLAN_DEVICE) {
 		push_tag(pkt, pkt->egress->vlan_protocol, pkt->egress->vid);
 	}
+	/* Who gets the frame drops it if a tag that was an inner one has nothing behind it; not so by TC, which puts
+	 * that tag beside the bytes. Mirrors skb_vlan_untag. */
+	if (pkt->strip && !pkt->push && is_vlan_protocol(pkt->protocol) &&
+	    pkt->network_offset + sizeof(struct vlan_tag) + sizeof(__be16) > pkt->len)
+		return pass(pkt, REASON_RUNT);
 	/* A push that moves another tag into the bytes leaves offsets that only a device's transmit path mends. */
 	if (pkt->push && (is_vlan_protocol(pkt->protocol) || (pkt->tagged && !pkt->strip)))
 		pkt->egress_peer = false;

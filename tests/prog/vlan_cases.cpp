@@ -357,6 +357,13 @@ std::vector<Case> rewrite_cases() {
          .out = Ethernet{.destination = kTo, .source = kFrom} / Payload{2},
          .counted_vid = kNative,
          .not_in_bytes = true},
+        {.description = "a tag beside the bytes, and one in them with nothing behind it, which nobody takes then",
+         .frame = Ethernet{.destination = kTo, .source = kFrom} / Vlan{.vid = kNative} / Vlan{.vid = 5} / Payload{0},
+         .reason = REASON_RUNT,
+         .base = trunks,
+         .only = On::tc,
+         .counted_vid = kNative,
+         .not_in_bytes = true},
     };
 }
 

@@ -193,7 +193,7 @@ TEST(Rules, EachValueOfTheLink) {
         {.what = "down", .change = [](Host& h) { nic(h).flags &= ~unsigned{IFF_UP}; }, .lost = DEVICE_FORWARDING},
         {.what = "no carrier", .change = [](Host& h) { nic(h).carrier = false; }, .lost = DEVICE_FORWARDING},
         {.what = "address", .change = [](Host& h) { nic(h).mac = mac(1); }},
-        {.what = "mtu", .change = [](Host& h) { nic(h).mtu = 9000; }, .max_len = 9018},
+        {.what = "mtu", .change = [](Host& h) { nic(h).mtu = 9000; }, .xdp_target = false, .max_len = 9018},
         {.what = "mtu of another port", .change = [](Host& h) { h.links.at(kOtherNic).mtu = 9000; }},
         {.what = "mtu under br_netfilter: no room for a tag",
          .change =
@@ -202,6 +202,7 @@ TEST(Rules, EachValueOfTheLink) {
                  h.netfilter.call_iptables = true;
              },
          .gained = DEVICE_BRNF_IPV4,
+         .xdp_target = false,
          .max_len = 9014},
         {.what = "promiscuous port", .change = [](Host& h) { nic(h).promiscuity = 2; }},
         {.what = "promiscuous bridge",
@@ -441,6 +442,23 @@ TEST(Rules, HookOfEachDevice) {
          Hook::tc, Hook::xdp, "frames to it go by TC"},
         {"wire to an end nobody asked", wire([](DriverFacts& facts) { facts.xdp_target.reset(); }), kWire, Hook::xdp,
          Hook::tc, Hook::xdp, "frames to it go by TC"},
+        {"wire with frames of a page", [](Host& h) { h.links.at(kWire).mtu = 3400; }, kWire, Hook::xdp, Hook::tc,
+         Hook::xdp, "TSO and GSO stay off", false, true},
+        {"wire with longer ones", [](Host& h) { h.links.at(kWire).mtu = 3401; }, kWire, Hook::xdp, Hook::tc, Hook::xdp,
+         "frames to it go by TC, since its MTU lets them be longer"},
+        {"wire with longer ones that it takes",
+         [](Host& h) {
+             h.links.at(kWire).mtu = 9000;
+             h.drivers.at(kWire).xdp_frags = true;
+         },
+         kWire, Hook::xdp, Hook::tc, Hook::xdp, "", false, true},
+        {"NIC with frames of several buffers", [](Host& h) { h.links.at(kNic).mtu = 1501; }, kNic, Hook::xdp, Hook::tc,
+         Hook::xdp, "frames to it go by TC, since its MTU lets them be longer"},
+        {"NIC, as all others, with frames of several buffers",
+         [](Host& h) {
+             for (auto& [index, link] : h.links) link.mtu = 9000;
+         },
+         kNic, Hook::tc, Hook::tc, Hook::xdp, "their MTU lets frames be longer"},
         {"wire that keeps tags beside the bytes", wire([](DriverFacts& facts) { facts.peer->vlan_offload = true; }),
          kWire, Hook::tc, Hook::tc, Hook::kernel, "txvlan off"},
         {"wire whose end cannot be seen", wire([](DriverFacts& facts) { facts.peer.reset(); }), kWire, Hook::tc,

@@ -210,8 +210,18 @@ std::string tag_refusal(const Host& host, const Link& link) {
                        link.name);
 }
 
+// The longest frames that it may send reach XDP, at the device they come in by, in several buffers; and an XDP redirect
+// loses those there.
+bool is_too_long_for_xdp(const Host& host, const Link& link) {
+    constexpr std::uint32_t kVethPage = 3400, kBuffer = 1500;  // what lies in one in any case, as an MTU
+    const DriverFacts& driver = find_or_default(host.drivers, link.index);
+    return !driver.xdp_frags && link.mtu > (link.kind == "veth" ? kVethPage : kBuffer);
+}
+
 bool is_xdp_target(const Host& host, const Link& link) {
     const DriverFacts& driver = find_or_default(host.drivers, link.index);
+    // Not only those frames: those between them would overtake them.
+    if (is_too_long_for_xdp(host, link)) return false;
     // A veth loses frames in silence unless its peer is known to run NAPI. Other drivers are ready once they run a
     // program, and every port with `xdp` does; those that know better say so.
     return link.kind == "veth" ? driver.xdp_target.value_or(false) : driver.xdp_target.value_or(true);
@@ -404,23 +414,30 @@ void choose_xdp(const std::vector<BridgePlan*>& group, const Host& host) {
     for (BridgePlan* plan : group)
         for (PortPlan& port : plan->ports) {
             if (!is_able(*plan, port)) continue;
+            const Link& link = host.links.at(port.below);
             if (plan->choice == HookChoice::automatic && (able < 2 || targets == 0)) {
                 port.xdp_target = false;
                 port.xdp_refusal = plan->is_bridge ? "no other port of the bridge can be reached by XDP"
                                    : plan->routes() || plan->carries.empty()
                                        ? "no other device that packets are routed by can be reached by XDP"
                                        : "no port that its tunnels lead to can be reached by XDP";
-                if (able > 1) port.xdp_refusal += " (at the other end of those: ethtool -K DEVICE gro on)";
+                if (able > 1)
+                    port.xdp_refusal += is_too_long_for_xdp(host, link)
+                                            ? " (their MTU lets frames be longer than it can redirect here)"
+                                            : " (at the other end of those: ethtool -K DEVICE gro on)";
                 continue;
             }
-            const Link& link = host.links.at(port.below);
             port.xdp = true;
             port.why = link.kind == "veth" ? "it carries frames as a wire does: no skb is made"
                                            : "its driver runs XDP natively: no skb is made";
             port.cost = link.kind == "veth" ? "the peer's TSO and GSO stay off while XDP is on"
                                             : "some drivers reset the link when a program comes or goes";
-            if (!port.xdp_target)
-                port.cost += "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
+            if (port.xdp_target) continue;
+            port.cost +=
+                is_too_long_for_xdp(host, link)
+                    ? "; frames to it go by TC, since its MTU lets them be longer than XDP can redirect (the kernel "
+                      "before 6.3, or its driver)"
+                    : "; frames to it go by TC, since its other end does not take XDP frames (GRO is off there)";
         }
 }
 

@@ -166,6 +166,8 @@ DriverFacts DriverProbe::probe(NetlinkSocket& route, const Link& link) {
     // which it does as soon as it runs a program itself.
     const bool polled = facts.peer && facts.peer->up && (facts.peer->gro || facts.peer->has_xdp);
     facts.xdp_target = polled && (!xdp || xdp->target || link.xdp_program == 0);
+    // It says so, too, where its peer runs a program of others, which may see no more than the first buffer.
+    facts.xdp_frags = facts.xdp_frags && facts.peer && !facts.peer->has_xdp;
     return facts;
 }
 
