@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 constexpr const char* kScenario = "change-rate";
 constexpr std::uint16_t kBytes = 60;
 constexpr std::uint16_t kFlows = 4;
-constexpr milliseconds kWarmUp(200);
+constexpr milliseconds kWarmUp(400);
 constexpr milliseconds kMirrored(200);  // the daemon has taken in what has changed
 constexpr std::size_t kMoves = 40;
 
