@@ -147,9 +147,8 @@ bool is_disturbed(const Facts& facts) {
 
 std::string disturbed_text(const Facts& facts) {
     return fmt::format(
-        "others took {:.0f} % of the CPUs' time just before: the figures swing with that; let it end, or measure "
-        "longer "
-        "(--repeat, --seconds)",
+        "others took {:.0f} % of the CPUs' time just before, and the figures swing with that: end them, or measure "
+        "longer (--repeat, --seconds)",
         100 * facts.busy);
 }
 
