@@ -55,9 +55,9 @@ function result(line,    word, reason, colon) {
 { sub(/^[ \t]*<system-out>/, "") }
 /result: (PASS|FAIL|SKIP|PLAN) / { result(unescape($0)) }
 # GoogleTest tells the reason on the lines between these two.
-/: Skipped$/ { in_reason = 1; next }
+/: (Failure|Skipped)$/ { in_reason = 1; next }
 /^\[  SKIPPED \]|^\[  FAILED  \]|^\[       OK \]/ { in_reason = 0 }
-in_reason && $0 != "" { reason = reason (reason == "" ? "" : " ") unescape($0) }
+in_reason && $0 != "" && length(reason) < 500 { reason = reason (reason == "" ? "" : " ") unescape($0) }
 /<\/testcase>/ {
     if (told || planned) {
         if (told < planned) fail(name, "only " told " of " planned " results were told: it ended early")
@@ -66,7 +66,7 @@ in_reason && $0 != "" { reason = reason (reason == "" ? "" : " ") unescape($0) }
     else if (status == "run") pass()
     else if (status == "notrun" && message ~ /^SKIP_/) skip(name, reason)
     else if (status == "disabled") skip(name, "disabled in the source")
-    else fail(name, message)
+    else fail(name, message (reason == "" ? "" : ", " reason))
 }
 END {
     if (skips != "") printf "\nSkipped:\n%s", skips

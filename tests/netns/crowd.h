@@ -8,9 +8,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "lab/namespace.h"
@@ -47,6 +49,7 @@ private:
     Fd epoll_;
     std::vector<Fd> listening_;
     std::map<int, Client> clients_;
+    std::deque<std::pair<std::chrono::steady_clock::time_point, Fd>> ended_;  // when they are to be closed
     std::atomic<bool> ending_ = false;
     std::atomic<std::size_t> broken_ = 0;
     std::thread thread_;
@@ -98,5 +101,8 @@ private:
     CrowdOutcome outcome_;  // the thread's, until it has ended
     std::thread thread_;
 };
+
+// One run of `iperf3 WORDS` at `from`, against a server of its own at `server`; empty, or what went wrong.
+std::string iperf3(const lab::Namespace& from, const std::string& words, const lab::Namespace& server, int port = 5201);
 
 }  // namespace underpass::test

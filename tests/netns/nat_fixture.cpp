@@ -8,9 +8,8 @@
 #include <netinet/in.h>
 
 #include <array>
-#include <chrono>
-#include <thread>
 
+#include "crowd.h"
 #include "netlink/attribute.h"
 #include "netlink/request.h"
 #include "netlink/socket.h"
@@ -149,14 +148,7 @@ std::string NatFixture::add_docker_rules() const {
 
 std::string NatFixture::stream(const lab::Namespace& from, const std::string& to, const lab::Namespace& server,
                                int port, const std::string& options) {
-    const Child listening(server, {"iperf3", "-s", "-1", "--forceflush", "-p", std::to_string(port)});
-    const auto end = std::chrono::steady_clock::now() + milliseconds(15000);
-    while (listening.out().find("listening") == std::string::npos && std::chrono::steady_clock::now() < end)
-        std::this_thread::sleep_for(milliseconds(10));
-    const Finished finished =
-        run(from, {"sh", "-c", fmt::format("iperf3 -c {} -t {} {}", to, is_emulated() ? 2 : 1, options)},
-            milliseconds(60000));
-    return finished.ok() ? "" : finished.text();
+    return iperf3(from, fmt::format("-c {} -t {} {}", to, is_emulated() ? 2 : 1, options), server, port);
 }
 
 }  // namespace underpass::test

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <thread>
 
+#include "crowd.h"
 #include "harness/frame_socket.h"
 #include "harness/process.h"
 #include "harness/test_net.h"
@@ -52,11 +53,8 @@ TEST_P(RouteTest, Conversations) {
         ping("-c 3 -i 0.01 -s 4000 fd02::2", "transmitted");
         ping("-c 2 -i 0.01 -t 1 fd02::2", "exceeded|transmitted");
         for (const char* address : {"10.2.0.2", "fd02::2"}) {
-            const Child server(*server_, {"iperf3", "-s", "-1"});
-            std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
-            const Finished finished =
-                run(*client_, {"iperf3", "-c", address, "-n", is_emulated() ? "200K" : "20M"}, milliseconds(60000));
-            EXPECT_TRUE(finished.ok()) << finished.text();
+            EXPECT_EQ(iperf3(*client_, fmt::format("-c {} -n {}", address, is_emulated() ? "200K" : "20M"), *server_),
+                      "");
         }
         return said;
     };
@@ -84,10 +82,7 @@ TEST_P(RouteTest, PathMtu) {
         const std::string told = ping("1400");
         EXPECT_NE(told.find(round == 0 ? "mtu = 1300" : "message too long, mtu=1300"), std::string::npos) << told;
     }
-    const Child server(*server_, {"iperf3", "-s", "-1"});
-    std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
-    const Finished tcp = run(*client_, {"iperf3", "-c", "10.2.0.2", "-n", is_emulated() ? "100K" : "5M"});
-    EXPECT_TRUE(tcp.ok()) << tcp.text();
+    EXPECT_EQ(iperf3(*client_, fmt::format("-c 10.2.0.2 -n {}", is_emulated() ? "100K" : "5M"), *server_), "");
 }
 
 // The uplink is a VLAN device: its tag is put on, and taken off, in the same step.

@@ -324,13 +324,7 @@ std::string hold_connections(const lab::Namespace& from, const lab::Namespace& t
     for (const std::string& destination : {address, address6}) {
         if (destination.empty()) continue;
         for (const char* way : {"", "-R"}) {
-            const Child server(to, {"iperf3", "-s", "-1"});
-            std::this_thread::sleep_for(milliseconds(is_emulated() ? 3000 : 300));
-            const Finished finished = run(
-                from,
-                {"sh", "-c", fmt::format("iperf3 -c {} -n {} {}", destination, is_emulated() ? "200K" : "10M", way)},
-                milliseconds(60000));
-            if (!finished.ok()) wrong += finished.text();
+            wrong += iperf3(from, fmt::format("-c {} -n {} {}", destination, is_emulated() ? "200K" : "10M", way), to);
         }
     }
     return wrong.empty() ? fmt::format("connections to {}: good\n", address) : wrong;
