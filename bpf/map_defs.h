@@ -125,12 +125,12 @@ struct {
 	__type(value, struct vtep);
 } vteps SEC(".maps");
 
-/* A hash of the addresses -> what the FDB said of them. */
+/* CPU and a hash of the addresses -> what the FDB said of them. (A per-CPU map would wait for memory twice.) */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MEMOS_SIZE);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MEMO_SETS_MOST);
 	__type(key, __u32);
-	__type(value, struct memo);
+	__type(value, struct memo_set);
 } memos SEC(".maps");
 
 enum { SCRATCH_LEN = 512 }; /* as much as bpf_csum_diff takes on every kernel */

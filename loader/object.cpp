@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -182,6 +184,13 @@ Programs::Programs(BpfObject tc, bool adopted, std::string why_no_connections)
 
 namespace {
 
+// So many that those of all CPUs take no more than this.
+std::uint32_t memo_sets() {
+    constexpr std::size_t kMemory = std::size_t{32} << 20;
+    const std::size_t most = kMemory / sizeof(memo_set) / possible_cpus();
+    return static_cast<std::uint32_t>(std::clamp<std::size_t>(std::bit_floor(most), 1, MEMO_SETS_MOST));
+}
+
 // On the pinned maps if they fit. Empty, and `result` says why, if the kernel does not take it.
 BpfObject load_tc(const PinDirectory& pins, const Programs::Sizes& sizes, bool with_conntrack, bool& adopted,
                   int& result) {
@@ -189,7 +198,8 @@ BpfObject load_tc(const PinDirectory& pins, const Programs::Sizes& sizes, bool w
     const void* bytes = with_conntrack ? tc_ingress_conntrack__elf_bytes(&size) : tc_ingress__elf_bytes(&size);
     BpfObject tc = open_elf(bytes, size, "underpass_tc");
     for (const auto& [map, entries] :
-         {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_VTEPS, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows)})
+         {std::pair(MAP_FDB, sizes.fdb), std::pair(MAP_VTEPS, sizes.fdb), std::pair(MAP_FLOWS, sizes.flows),
+          std::pair(MAP_MEMOS, memo_sets() * static_cast<std::uint32_t>(possible_cpus()))})
         if (const int code = bpf_map__set_max_entries(bpf_object__find_map_by_name(tc.get(), map), entries); code != 0)
             throw_errno(code, std::string("set the size of the map ") + map);
     const auto maps = adoptable(pins, tc.get());
@@ -214,8 +224,14 @@ Programs Programs::load(const PinDirectory& pins, const Sizes& sizes) {
     if (!tc) tc = load_tc(pins, sizes, false, adopted, result);
     if (!tc) throw_load_error(result, PROGRAM_TC, quiet);
     if (!adopted) {
-        const control record = {
-            .beat_ns = 0, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .flags = 0, .fdb_generation = 1};
+        const control record = {.beat_ns = 0,
+                                .abi = UNDERPASS_ABI,
+                                .generation = 0,
+                                .changed_ns = 0,
+                                .flags = 0,
+                                .fdb_generation = 1,
+                                .memo_sets = memo_sets(),
+                                .reserved = 0};
         const std::uint32_t zero = 0;
         if (const int code = bpf_map_update_elem(map_fd(tc.get(), MAP_CONTROL), &zero, &record, BPF_ANY); code != 0)
             throw_errno(code, "write the map " MAP_CONTROL);

@@ -19,6 +19,7 @@
 #include "maps/device.h"
 #include "maps/fdb.h"
 #include "maps/flow.h"
+#include "maps/memo.h"
 #include "maps/tunnel.h"
 #include "maps/vlan.h"
 

@@ -21,7 +21,7 @@
 #endif
 
 enum underpass_limits {
-	UNDERPASS_ABI = 8,
+	UNDERPASS_ABI = 9,
 	DEVICE_SLOTS = 4096,        /* devices known at once; slot 0 means "none" */
 	DEVICE_INDEX_SIZE = 65536,  /* a power of two: an ifindex is found at ifindex % DEVICE_INDEX_SIZE */
 	FDB_DEFAULT_SIZE = 131072,  /* entries; the daemon may set another size before the maps are made */
@@ -30,8 +30,7 @@ enum underpass_limits {
 	FLOWS_DEFAULT_SIZE = 65536, /* flows; the daemon may set another size before the maps are made */
 	REQUESTS_SIZE = 65536,      /* bytes */
 	TUNNELS_SIZE = 4096,        /* VXLAN devices */
-	MEMOS_BITS = 12,
-	MEMOS_SIZE = 1 << MEMOS_BITS, /* pairs of a source and a destination that each CPU remembers */
+	MEMO_SETS_MOST = 65536,     /* of each CPU; the daemon makes fewer where there are many CPUs */
 	ETH_ADDR_LEN = 6,
 };
 

@@ -24,7 +24,9 @@ struct control {
 	/* Of the FDB and the VTEPs: what was remembered of them under another is not believed. Whoever takes away from
 	 * them what may be believed raises it right after. */
 	__u32 fdb_generation;
+	__u32 memo_sets; /* of each CPU in the map of memos, a power of two */
+	__u32 reserved;
 };
-UNDERPASS_SIZE(struct control, 32);
+UNDERPASS_SIZE(struct control, 40);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "bpf/hook.h"
 #include "bpf/map_defs.h"
+#include "bpf/memo.h"
 #include "bpf/packet.h"
 
 static __always_inline enum verdict pulse(struct packet *pkt)
@@ -21,7 +22,7 @@ static __always_inline enum verdict pulse(struct packet *pkt)
 	__u64 shown_ns, age_ns;
 
 	if (pkt->remembered && pkt->memo)
-		shown_ns = pkt->memo->shown_ns;
+		shown_ns = memo_shown_ns(pkt->memo);
 	else if (from)
 		shown_ns = from->shown_ns;
 	else

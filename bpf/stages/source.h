@@ -37,12 +37,9 @@ static __always_inline bool is_remembered(struct packet *pkt)
 	__u32 zero = 0;
 	const struct control *now = bpf_map_lookup_elem(&control, &zero);
 
-	pkt->memo = now ? memo_at(pkt) : NULL;
-	if (!pkt->memo)
-		return false;
-	pkt->fdb_generation = *(const volatile __u32 *)&now->fdb_generation;
-	pkt->remembered = memo_is_of(pkt->memo, pkt);
-	if (!pkt->remembered)
+	if (now)
+		memo_find(pkt, now);
+	if (pkt->memo && !pkt->remembered)
 		memo_begin(pkt->memo);
 	return pkt->remembered;
 }

@@ -151,11 +151,21 @@ void LoadedPrograms::beat(Beat beat) {
     if (beat == Beat::fresh || beat == Beat::never) return;
     const std::uint64_t when = beat == Beat::ahead ? now_ns() + kSecond / 100 : now_ns() - HEARTBEAT_TIMEOUT_NS - 1;
     static std::uint32_t generation = 1000;
-    const control record = {
-        .beat_ns = when, .abi = UNDERPASS_ABI, .generation = 0, .changed_ns = 0, .fdb_generation = generation++};
+    change_control([&](control& record) {
+        record.beat_ns = when;
+        record.changed_ns = 0;
+        record.generation = record.flags = 0;
+        record.fdb_generation = generation++;
+    });
+}
+
+void LoadedPrograms::change_control(const std::function<void(control&)>& change) {
     const std::uint32_t zero = 0;
-    if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(xdp_.get(), MAP_CONTROL), &zero, &record, BPF_ANY) != 0)
-        throw_errno(errno, "write the heartbeat");
+    const int map = bpf_object__find_map_fd_by_name(xdp_.get(), MAP_CONTROL);
+    control record = {};
+    if (bpf_map_lookup_elem(map, &zero, &record) != 0) throw_errno(errno, "read the heartbeat's record");
+    change(record);
+    if (bpf_map_update_elem(map, &zero, &record, BPF_ANY) != 0) throw_errno(errno, "write the heartbeat's record");
 }
 
 void LoadedPrograms::set_ports(const World& world) {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -52,6 +53,7 @@ public:
 
     // Writes the maps; counters start from zero.
     void set(const World& world);
+    void change_control(const std::function<void(control&)>& change);
     // On top of what set() wrote: the device in that slot is found by its number, and has the router's address.
     void set_router(std::uint32_t slot, const MacAddr& address) const;
     Ran run(On hook, const Frame& frame, const Gso& gso = {}) const;

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 
 #include "loader/error.h"
@@ -76,6 +78,31 @@ TEST_P(Memo, IsOfOnePairAtOnePort) {
     record.bridge = kOtherBridge;
     ASSERT_FALSE(loaded_->programs().devices.update(kInSlot, record));
     EXPECT_FALSE(goes(frame()));
+}
+
+// Three pairs in one set: two are remembered, and which they are is never mixed up. What is not believed any more makes
+// room first.
+TEST_P(Memo, IsOfTwoPairsInASet) {
+    constexpr MacAddr kThird = {{2, 0, 0, 0, 0, 4}};
+    World world;
+    world.fdb[kStranger] = world.fdb[kThird] = {.slot = kInSlot};
+    const std::array all = {kFrom, kStranger, kThird};
+    const auto remembered = [&] {
+        for (const MacAddr& each : all) erase(each, false);
+        return std::ranges::count_if(all, [&](const MacAddr& each) { return goes(frame(each)); });
+    };
+    loaded_->change_control([](control& record) { record.memo_sets = 1; });
+    for (const std::size_t pairs : {1U, 2U, 3U}) {
+        loaded_->set(world);
+        for (int round = 0; round < 2; round++) {
+            for (std::size_t i = 0; i < pairs; i++) EXPECT_TRUE(goes(frame(all[i])));
+        }
+        EXPECT_FALSE(goes(frame(kTo, kFrom))) << "its source is at another port";
+        EXPECT_EQ(remembered(), 0) << "that frame has ended all";
+        loaded_->set(world);
+        for (std::size_t i = 0; i < pairs; i++) EXPECT_TRUE(goes(frame(all[i])));
+        EXPECT_EQ(remembered(), std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(pairs), 2));
+    }
 }
 
 // A program that sees an address elsewhere ends what all CPUs remember of it: here the frame comes in by the other
