@@ -125,9 +125,11 @@ struct {
 	__type(value, struct vtep);
 } vteps SEC(".maps");
 
-/* CPU and a hash of the addresses -> what the FDB said of them. (A per-CPU map would wait for memory twice.) */
+/* CPU and a hash of the addresses -> what the FDB said of them. (A per-CPU map would wait for memory twice; and one
+ * that can be mapped begins at a page, so that a set is one line of the cache.) */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, MEMO_SETS_MOST);
 	__type(key, __u32);
 	__type(value, struct memo_set);
