@@ -164,7 +164,7 @@ Against compare(const Report& before, const Report& now) {
 
 std::string table(const Against& against) {
     std::string text = fmt::format(
-        "\nUnderpass to the kernel, {} comparisons\n  {:<24} {:<20} {:<5} {:<13} {:>7} {:>7} "
+        "\nUnderpass to the kernel, {} comparisons of trimmed means\n  {:<24} {:<20} {:<5} {:<13} {:>7} {:>7} "
         "{:>8} {:>10}\n",
         against.comparisons.size(), "scenario", "case", "hook", "", "before", "now", "change", "seen from");
     for (const Comparison& each : against.comparisons)

@@ -175,8 +175,9 @@ Report read_kept(const std::string& file) {
     Json json;
     try {
         json = Json::parse(stream);
-    } catch (const Json::parse_error&) {
-        throw std::runtime_error(file + ": this is no JSON");
+    } catch (const Json::parse_error& error) {
+        throw std::runtime_error(fmt::format(
+            "{}: this is no JSON, at byte {}: it has to be a file of `underpass bench --json`", file, error.byte));
     }
     try {
         return from_json(json);

@@ -258,7 +258,7 @@ Goals goals_of(const Report& report) {
     const Facts& facts = report.facts;
     return {
         fmt::format("{}, Linux {}, {}: medians of {} alternating runs of {} s, and of the ratios within each run "
-                    "(lowest..highest).",
+                    "(lowest..highest), which is not the ratio of the medians.",
                     facts.time, facts.kernel.substr(0, facts.kernel.find(' ')), facts.cpu, facts.repeat, facts.seconds),
         goals_table(report)};
 }
