@@ -66,7 +66,7 @@ in_reason && $0 != "" && length(reason) < 500 { reason = reason (reason == "" ? 
     else if (status == "run") pass()
     else if (status == "notrun" && message ~ /^SKIP_/) skip(name, reason)
     else if (status == "disabled") skip(name, "disabled in the source")
-    else fail(name, message (reason == "" ? "" : ", " reason))
+    else fail(name, reason == "" ? message : reason)
 }
 END {
     if (skips != "") printf "\nSkipped:\n%s", skips

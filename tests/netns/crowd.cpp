@@ -26,9 +26,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kLook = 20;  // ms, until the end is noticed
 constexpr std::size_t kChunk = 65536;
-// Where processors are taken away for a while (an emulated machine), a server's FIN may overtake the ACK of the
-// client's that another processor has sent just before. The client in TIME_WAIT answers that ACK, and is answered by a
-// RST, by the kernel alone as well. So the server takes its time there.
+// On an emulated machine some connections end by a RST if the server closes at once, with the kernel alone as well, and
+// though nothing is sent again. (It may be that its FIN overtakes its ACK of the client's FIN, which a processor has
+// that was taken away meanwhile: a client in TIME_WAIT answers that, and who has closed resets.) So it takes its time.
 constexpr milliseconds kBehindTheAck(500);
 
 Fd make_epoll() {
