@@ -7,15 +7,14 @@
 
 #include <cerrno>
 
+#include "loader/directory.h"
 #include "loader/error.h"
 
 namespace underpass {
 
 std::optional<Fd> try_lock(const std::filesystem::path& file) {
     for (;;) {
-        for (const auto& directory : {file.parent_path().parent_path(), file.parent_path()})
-            if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
-                throw_errno(errno, "mkdir " + directory.string());
+        make_directory(file.parent_path());
         Fd lock(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!lock && errno == ENOENT) continue;  // another has just removed the directory
         if (!lock) throw_errno(errno, "open " + file.string());

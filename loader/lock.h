@@ -9,8 +9,8 @@
 
 namespace underpass {
 
-// Makes the file, mode 0600, where it is not there; its directory (with its parent) too, mode 0700. Absent: another
-// holds it. Throws std::system_error.
+// Makes the file, mode 0600, where it is not there; its directory too (see make_directory). Absent: another holds
+// it. Throws std::system_error.
 std::optional<Fd> try_lock(const std::filesystem::path& file);
 
 }  // namespace underpass

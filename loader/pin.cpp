@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "loader/directory.h"
 #include "loader/error.h"
 
 namespace underpass {
@@ -39,8 +40,7 @@ PinDirectory PinDirectory::of_this_namespace() {
 void PinDirectory::create() const {
     if (!is_bpf_fs(kBpfFs) && mount("bpf", kBpfFs.c_str(), "bpf", 0, "mode=0700") != 0)
         throw_errno(errno, "mount the BPF file system at " + kBpfFs.string());
-    for (const auto& directory : {path_.parent_path(), path_})
-        if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw_errno(errno, "mkdir " + directory.string());
+    make_directory(path_);
 }
 
 void PinDirectory::remove() const {

@@ -24,6 +24,7 @@
 #include "facts.h"
 #include "foreign_xdp.h"
 #include "lab/ethtool.h"
+#include "loader/directory.h"
 #include "loader/error.h"
 #include "loader/pin.h"
 #include "maps/abi.h"
@@ -174,7 +175,7 @@ TEST_F(BadWordsTest, NoBridge) {
                              {"alone is not a bridge", "packets cannot be routed fast by it"});
         expect_refused_words(host, {"up", "inside"}, kFailed, {"inside is not a bridge", "a port of br0"});
         expect_refused_words(host, {"up", "br0", "nowhere"}, kFailed, {"no device nowhere"});
-        expect_refused_words(host, {"check", "nowhere"}, kFailed, {"no device nowhere", "ip link"});
+        expect_refused_words(host, {"check", "nowhere"}, kFailed, {"no device nowhere", "underpass check"});
         if (with_daemon)
             expect_refused_words(host, {"down", "inside"}, kFailed, {"inside is not a bridge", "a port of br0"});
     }
@@ -510,7 +511,7 @@ TEST_F(BadInputTest, PinsOfANamespaceThatIsGone) {
         Trial trial(net, hook);
         const Facts before = settled(trial.host());
         std::filesystem::rename(old_pins, pins(trial.host()).path());
-        notes(trial.host()).create();
+        make_directory(notes(trial.host()).path);
         std::filesystem::copy_file(old, notes(trial.host()).state());
         trial.up();
         expect_fast(trial);

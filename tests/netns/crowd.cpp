@@ -26,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kLook = 20;  // ms, until the end is noticed
 constexpr std::size_t kChunk = 65536;
-// On an emulated machine some connections end by a RST if the server closes at once, with the kernel alone as well, and
+// On a loaded machine some connections end by a RST if the server closes at once, with the kernel alone as well, and
 // though nothing is sent again. (It may be that its FIN overtakes its ACK of the client's FIN, which a processor has
 // that was taken away meanwhile: a client in TIME_WAIT answers that, and who has closed resets.) So it takes its time.
 constexpr milliseconds kBehindTheAck(500);
@@ -100,8 +100,7 @@ void EchoServer::serve() {
                 accept_all(fd);
             else if (!answer(client->second)) {
                 watch(epoll_, fd, 0, EPOLL_CTL_DEL);
-                ended_.emplace_back(Clock::now() + (is_emulated() ? kBehindTheAck : milliseconds(0)),
-                                    std::move(client->second.socket));
+                ended_.emplace_back(Clock::now() + kBehindTheAck, std::move(client->second.socket));
                 clients_.erase(client);
             }
         }

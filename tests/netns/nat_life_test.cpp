@@ -180,7 +180,7 @@ TEST_P(NatLifeTest, BusyForLongerThanTheTimeout) {
     expect_all(outcome, 3);
     fmt::print("{}; {} segments sent again\n", text(outcome), sent_again());
     EXPECT_LE(outcome.longest_turn, milliseconds(is_emulated() ? 10000 : 2000));
-    rest(milliseconds(is_emulated() ? 2000 : 300));
+    rest(milliseconds(is_emulated() ? 2000 : 1000));
     EXPECT_EQ(count(TCP_CONNTRACK_TIME_WAIT), 3);
     EXPECT_EQ(server.broken(), 0U);
 }

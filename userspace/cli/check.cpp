@@ -59,8 +59,7 @@ bool concerns(const Json& bridge, const std::vector<std::string>& devices) {
 void require_known(const Host& host, const std::vector<std::string>& devices) {
     for (const std::string& device : devices)
         if (std::ranges::none_of(host.links, [&device](const auto& link) { return link.second.name == device; }))
-            throw std::runtime_error("there is no device " + device +
-                                     " in this network namespace: `underpass check` lists the bridges there are");
+            throw std::runtime_error(no_such_device(device));
 }
 
 void print_feature(std::vector<std::vector<std::string>>& rows, const std::string& name, const Json& feature,

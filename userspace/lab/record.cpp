@@ -96,9 +96,6 @@ std::vector<Record> read_records() {
 }
 
 LabDirectory::LabDirectory(const std::string& lab) : path_(directory_of(lab)) {
-    // try_lock() makes the two directories below it.
-    const std::string above = path_.parent_path().parent_path().string();
-    if (::mkdir(above.c_str(), 0700) != 0 && errno != EEXIST) throw_errno(errno, "mkdir " + above);
     auto lock = try_lock(take_lock_path(lab));
     if (!lock)
         throw std::runtime_error(fmt::format("another command is at work on the lab {}: wait until it has ended", lab));

@@ -466,9 +466,7 @@ const Link* find_link(const Host& host, const std::string& name) {
 std::string why_not_taken(const Host& host, const std::string& name) {
     const Link* link = find_link(host, name);
     if (link != nullptr && link->kind == "bridge") return {};
-    if (link == nullptr)
-        return fmt::format(
-            "there is no device {} in this network namespace: `underpass check` lists the bridges there are", name);
+    if (link == nullptr) return no_such_device(name);
     const auto master = host.links.find(link->master.value_or(Ifindex::none));
     if (master == host.links.end()) return {};
     return fmt::format("{} is not a bridge: it is a port of {}, so name that", name, master->second.name);
@@ -711,6 +709,11 @@ std::set<Ifindex> BridgePlan::witnessed() const {
     for (const PortPlan& port : ports)
         if (port.refusal.empty()) devices.insert(port.index);
     return devices;
+}
+
+std::string no_such_device(const std::string& name) {
+    return fmt::format("there is no device {} in this network namespace: `underpass check` lists the bridges there are",
+                       name);
 }
 
 const Link& require_bridge(const Host& host, const std::string& name) {

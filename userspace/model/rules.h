@@ -93,6 +93,8 @@ struct AttachFailure {
 };
 using AttachFailures = std::map<Ifindex, AttachFailure>;
 
+// The sentence of it.
+std::string no_such_device(const std::string& name);
 // The bridge of that name, or the device that packets may be routed by. Throws std::runtime_error with a sentence if
 // there is no such device, or it is a port.
 const Link& require_bridge(const Host& host, const std::string& name);

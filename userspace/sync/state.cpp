@@ -2,7 +2,6 @@
 #include "sync/state.h"
 
 #include <net/if.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -78,11 +77,6 @@ RunDirectory RunDirectory::of_this_namespace() {
     return {std::filesystem::path("/run/underpass") / std::to_string(network_namespace_inode())};
 }
 
-void RunDirectory::create() const {
-    for (const auto& directory : {path.parent_path(), path})
-        if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) throw_errno(errno, "mkdir " + directory.string());
-}
-
 void RunDirectory::remove() const {
     for (const auto& file : {socket(), lock(), log(), state(), fresh_state()}) unlink(file.c_str());
     rmdir(path.c_str());
@@ -110,9 +104,7 @@ void write_state(const RunDirectory& directory, const State& state) {
 }
 
 void require_device(const std::string& name) {
-    if (if_nametoindex(name.c_str()) == 0)
-        throw std::runtime_error("there is no device " + name +
-                                 " in this network namespace: `underpass check` lists the bridges there are");
+    if (if_nametoindex(name.c_str()) == 0) throw std::runtime_error(no_such_device(name));
 }
 
 bool is_alone(const Host& host, Ifindex device) {

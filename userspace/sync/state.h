@@ -43,7 +43,6 @@ struct RunDirectory {
     std::filesystem::path state() const { return path / "state.json"; }
     std::filesystem::path fresh_state() const { return path / "state.json.new"; }  // while it is written
 
-    void create() const;  // mode 0700
     void remove() const;  // with all our files, and the common parent if that is empty
 };
 
