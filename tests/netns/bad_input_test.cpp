@@ -153,7 +153,8 @@ TEST_F(BadWordsTest, WrongWords) {
     expect_refused_words(host, {"frob"}, kWrongUse, {"'frob'", "underpass --help"});
     expect_refused_words(host, {"--frob"}, kWrongUse, {"--frob", "underpass --help"});
     expect_refused_words(host, {"up"}, kWrongUse, {"name a bridge", "--all", "underpass check"});
-    expect_refused_words(host, {"up", "br0", "--frob"}, kWrongUse, {"--frob", "underpass up --help"});
+    expect_refused_words(host, {"up", "br0", "--hok=tc"}, kWrongUse,
+                         {"no option '--hok'", "'--hook'", "underpass up --help"});
     expect_refused_words(host, {"up", "br0", "--hook", "zap"}, kWrongUse, {"--hook", "zap", "underpass up --help"});
     expect_refused_words(host, {"up", "br0", "--all"}, kWrongUse, {"--all", "underpass up --help"});
     expect_refused_words(host, {"run", "br0"}, kWrongUse, {"br0", "underpass run --help"});

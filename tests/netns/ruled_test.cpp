@@ -110,13 +110,21 @@ TEST_P(RuledTest, PaddedFramesLeaveTheOthersFast) {
         }
     };
     padded(30);
-    const std::uint64_t before = routed("c", "ruled");
+    // While the daemon is held up on a busy machine all are slow.
+    const auto stale = [this] {
+        for (const auto& bridge : ask("status").at("bridges"))
+            for (const auto& port : bridge.at("ports"))
+                if (port.at("name") == "c" && port.at("slow").contains("stale"))
+                    return port.at("slow").at("stale").at("packets").get<std::uint64_t>();
+        return std::uint64_t{0};
+    };
+    const std::uint64_t before = routed("c", "ruled"), stale_before = stale();
     const std::uint32_t first = stream.begun();
     padded(50);
     const auto fast = static_cast<double>(routed("c", "ruled") - before);
-    const double sent = stream.begun() - first;
-    fmt::print("{} of {} fast\n", fast, sent);
-    EXPECT_GE(fast / sent, is_emulated() ? 0.5 : 0.8) << ask("status").dump(2);
+    const auto believed = stream.begun() - first - static_cast<double>(stale() - stale_before);
+    fmt::print("{} of {} fast\n", fast, believed);
+    EXPECT_GE(fast / believed, is_emulated() ? 0.5 : 0.8) << ask("status").dump(2);
 }
 
 // A UDP connection between two ports, as bare frames.

@@ -48,6 +48,21 @@ std::string no_such_command(const CLI::App& app, const std::string& path, const 
                        underpass::nearest(word, known), path);
 }
 
+// What to say of an option that `command`, which is `app`, does not have; empty: that is not what is wrong.
+std::string no_such_option(const CLI::App& app, const std::string& command) {
+    std::vector<std::string> known;
+    for (const CLI::Option* each : app.get_options())
+        for (const std::string& name : each->get_lnames()) known.push_back("--" + name);
+    const std::vector<std::string_view> views(known.begin(), known.end());
+    for (const std::string& word : app.remaining()) {
+        const std::string option = word.substr(0, word.find('='));
+        if (option.starts_with("--") && option.size() > 2)
+            return fmt::format("there is no option '{0}' of `underpass{1}` (nearest: '{2}'; see `underpass{1} --help`)",
+                               option, command, underpass::nearest(option, views));
+    }
+    return {};
+}
+
 // One line: what is wrong, and where the right use is told.
 std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
     std::string command;
@@ -59,6 +74,7 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
     }
     const bool names_no_command = !deepest->get_subcommands({}).empty() && next < argc && argv[next][0] != '-';
     if (!command.empty() && names_no_command) return no_such_command(*deepest, command, argv[next]);
+    if (std::string said = no_such_option(*deepest, command); !command.empty() && !said.empty()) return said;
     if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
     if (argc < 2)
         return "say what to do: check, up, down, status, flows, run, lab, bench or pktgen (see `underpass --help`)";

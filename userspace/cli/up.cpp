@@ -46,8 +46,10 @@ void up(const UpOptions& options) {
             continue;
         }
         const std::string vlans = vlan_aware_text(bridge);
+        const std::size_t ports = bridge.at("ports").size();
         if (bridge.at("kind") == "bridge")
-            fmt::print("{}: {} ({} of {} ports{})\n", name, bridging_text(bridge), fast, bridge.at("ports").size(),
+            fmt::print("{}: {} ({}{})\n", name, bridging_text(bridge),
+                       ports == 0 ? "no ports yet" : fmt::format("{} of {} ports", fast, ports),
                        vlans.empty() ? "" : "; " + vlans);
         fmt::print("{}: routing {}\n", name, routing_text(bridge));
         for (const auto& port : bridge.at("ports")) print_port(port);
