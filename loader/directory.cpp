@@ -10,8 +10,10 @@
 namespace underpass {
 
 void make_directory(const std::filesystem::path& directory) {
-    while (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-        if (errno != ENOENT || !directory.has_relative_path()) throw_errno(errno, "mkdir " + directory.string());
+    constexpr int kTries = 1000;  // one above may also be a link that leads nowhere
+    for (int i = 0; mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST; i++) {
+        if (errno != ENOENT || i == kTries || !directory.has_relative_path())
+            throw_errno(errno, "mkdir " + directory.string());
         make_directory(directory.parent_path());
     }
 }

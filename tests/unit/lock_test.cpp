@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -29,6 +30,11 @@ TEST_F(Lock, IsHeldByOne) {
     EXPECT_FALSE(try_lock(file));
     first.reset();
     EXPECT_TRUE(try_lock(file));
+}
+
+TEST_F(Lock, WhoseDirectoryLeadsNowhereIsTold) {
+    std::filesystem::create_symlink(temporary_.path() / "nowhere", common_);
+    EXPECT_THROW(try_lock(common_ / "one" / "lock"), std::system_error);
 }
 
 // Each namespace's process removes its own directory when it ends, and the common one if that is empty.
