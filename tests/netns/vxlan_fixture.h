@@ -81,7 +81,7 @@ public:
     std::uint64_t frames(std::size_t machine, const std::string& device, reason how) const;
     // Frames of that device did end so. How many depends on how long a flow lives, and by TC what stands for several
     // frames, as most of TCP does, is the VXLAN device's.
-    void expect_some(std::size_t machine, const std::string& device, reason how) const;
+    void expect_some(std::size_t machine, const std::string& device, reason how, std::uint64_t least = 1) const;
 
 private:
     VxlanPlan plan_;

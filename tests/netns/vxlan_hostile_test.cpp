@@ -283,7 +283,7 @@ protected:
         return arrived;
     }
 
-    void compare(const std::function<std::vector<Frame>(const Writer&)>& make) {
+    void compare(const std::function<std::vector<Frame>(const Writer&)>& make, std::uint64_t least = 1) {
         VxlanPlan plan;
         plan.hook = std::get<0>(GetParam());
         plan.v6 = v6();
@@ -308,7 +308,7 @@ protected:
         EXPECT_EQ(now.vteps, expected.vteps);
         EXPECT_GE(expected.frames.at("eth0 of c1").size(), 3 * hostile.size());
         // Two of four are good, and the fourth after the hostile one as well.
-        under.expect_some(1, VxlanNet::kDevice, REASON_DECAPSULATED);
+        under.expect_some(1, VxlanNet::kDevice, REASON_DECAPSULATED, least);
     }
 };
 
@@ -317,7 +317,9 @@ TEST_P(VxlanHostileTest, ByHand) {
 }
 
 TEST_P(VxlanHostileTest, ChangedBytes) {
-    compare([](const Writer& write) { return changed_frames(write, is_emulated() ? 100 : 1000); });
+    // Of three good ones for each; or it is the kernel alone that is tried.
+    const std::size_t count = is_emulated() ? 100 : 1000;
+    compare([count](const Writer& write) { return changed_frames(write, count); }, is_emulated() ? 1 : count / 4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Hooks, VxlanHostileTest,

@@ -74,8 +74,10 @@ std::string wrong_use(const CLI::App& app, const CLI::ParseError& error, int arg
     }
     const bool names_no_command = !deepest->get_subcommands({}).empty() && next < argc && argv[next][0] != '-';
     if (!command.empty() && names_no_command) return no_such_command(*deepest, command, argv[next]);
-    if (std::string said = no_such_option(*deepest, command); !command.empty() && !said.empty()) return said;
-    if (!command.empty()) return fmt::format("{} (see `underpass{} --help`)", error.what(), command);
+    if (!command.empty()) {
+        const std::string option = no_such_option(*deepest, command);
+        return option.empty() ? fmt::format("{} (see `underpass{} --help`)", error.what(), command) : option;
+    }
     if (argc < 2)
         return "say what to do: check, up, down, status, flows, run, lab, bench or pktgen (see `underpass --help`)";
     if (argv[1][0] == '-')

@@ -207,7 +207,7 @@ void wait_until_running(const std::string& name, std::chrono::milliseconds time)
     wait_until(time, "wait for the carrier of " + name, [&] {
         const auto link = get_link(route, index);
         if (!link || (link->flags & IFF_RUNNING) == 0) return false;
-        // The kernel has not looked yet at the carrier that it got: it says that it runs, and drops what is sent.
+        // Going by its source, the kernel may say so before it has set up the queue, and drops what is sent till then.
         if (link->qdisc == "noop") return false;
         if (!link->port || link->port->state != PortState::disabled) return true;
         const auto bridge = get_link(route, link->master.value_or(Ifindex::none));

@@ -93,7 +93,7 @@ struct AttachFailure {
 };
 using AttachFailures = std::map<Ifindex, AttachFailure>;
 
-// The sentence of it.
+// What a person is told who names a device that is not there.
 std::string no_such_device(const std::string& name);
 // The bridge of that name, or the device that packets may be routed by. Throws std::runtime_error with a sentence if
 // there is no such device, or it is a port.
